@@ -1,0 +1,29 @@
+/*
+ * acceptor: a listening socket. Hands accepted descriptors up; knows nothing of what becomes of them. When descriptors run out (EMFILE, ENFILE, ENOBUFS, ENOMEM) it
+ * pauses for 100 ms and tries again; connections wait in the kernel's queue meanwhile.
+ */
+#ifndef SALLYPORT_IO_ACCEPTOR_H
+#define SALLYPORT_IO_ACCEPTOR_H
+
+#include "base/err.h"
+#include "io/addr.h"
+#include "io/loop.h"
+
+struct acceptor;
+
+/* fd is non-blocking, close-on-exec, and now the callee's. */
+typedef void acceptor_fn(void *owner, int fd, const struct addr *peer);
+
+/* Makes, binds and listens: SO_REUSEADDR, SO_REUSEPORT for TCP, backlog 4096; a unix socket of ours that nobody listens on is replaced, mode 0660. Returns the descriptor or -1. */
+MUST_CHECK int acceptor_bind(const struct addr *addr, struct err *err);
+/* Takes the listening descriptor over. name is for metrics and logs (the address as configured); copied. */
+struct acceptor *acceptor_open(struct loop *loop, int listening_fd, const char *name, acceptor_fn *fn, void *owner);
+/* The bound address (port 0 resolved). */
+void acceptor_address(const struct acceptor *acceptor, struct addr *addr_out);
+/* The owner's own limit: stop taking connections until resumed. */
+void acceptor_pause(struct acceptor *acceptor);
+void acceptor_resume(struct acceptor *acceptor);
+/* Closes the socket and frees. */
+void acceptor_close(struct acceptor **acceptor);
+
+#endif
