@@ -1,0 +1,27 @@
+/* encode: hex and base64 (RFC 4648 section 4, padded, one line), to and from bytes; UTF-8, checked. */
+#ifndef SALLYPORT_BASE_ENCODE_H
+#define SALLYPORT_BASE_ENCODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/sbuf.h"
+#include "base/slice.h"
+
+/* out needs 2 * len + 1 bytes; NUL-terminated. Returns out. */
+char *hex_lower(const void *bytes, size_t len, char *out);
+char *hex_upper(const void *bytes, size_t len, char *out);
+/* Exactly text.len / 2 bytes; false for an odd length or another character. */
+bool hex_decode(struct slice text, uint8_t *out);
+
+#define BASE64_SIZE(len) ((((len) + 2) / 3) * 4)
+void base64_encode(struct slice bytes, struct sbuf *out);
+/* Padded or not; white space is skipped; false for anything else. */
+bool base64_decode(struct slice text, struct sbuf *out);
+
+/* Length (1 to 4) of the UTF-8 sequence that s begins with; 0 if s is empty or begins with none (RFC 3629: no
+ * surrogates, no overlong forms). */
+size_t utf8_length(struct slice s);
+
+#endif

@@ -1,0 +1,63 @@
+/*
+ * metrics: counters, gauges and histograms, named once in this table, rendered as Prometheus text (version 0.0.4).
+ * A row: constant, kind, name, label names (comma-separated, "" for none), help. A series comes into being with its
+ * first use; a family holds at most METRIC_SERIES_MAX, what comes after that is counted under label values "other".
+ * Labels are hostnames, reasons and the like, never anything a client can choose freely.
+ */
+#ifndef SALLYPORT_BASE_METRICS_H
+#define SALLYPORT_BASE_METRICS_H
+
+#include <stdint.h>
+
+#include "base/sbuf.h"
+
+#define METRIC_SERIES_MAX 20000
+
+/* clang-format off */
+#define METRICS(X) \
+    X(REQUESTS, COUNTER, "sallyport_requests_total", "hostname,decision,reason,status", "Requests finished.") \
+    X(REQUEST_SECONDS, HISTOGRAM, "sallyport_request_duration_seconds", "hostname", "From the request head to the end of the response.") \
+    X(UPSTREAM_SECONDS, HISTOGRAM, "sallyport_upstream_duration_seconds", "upstream", "From the forwarded head to the upstream's response head.") \
+    X(HANDSHAKES, COUNTER, "sallyport_handshakes_total", "hostname,result,resumed", "TLS handshakes; result is ok or a reason code.") \
+    X(HANDSHAKE_SECONDS, HISTOGRAM, "sallyport_handshake_duration_seconds", "resumed", "From accept to the end of the handshake.") \
+    X(CONNECTIONS, GAUGE, "sallyport_connections", "state", "Client connections: handshake, active, idle, tunnel.") \
+    X(CONNECTIONS_TOTAL, COUNTER, "sallyport_connections_total", "listener", "Client connections accepted.") \
+    X(CONNECTIONS_REFUSED, COUNTER, "sallyport_connections_refused_total", "reason", "Client connections closed at accept.") \
+    X(ACCEPT_PAUSED, GAUGE, "sallyport_accept_paused", "listener", "1 while accepting pauses because descriptors ran out.") \
+    X(ACCEPT_PAUSES, COUNTER, "sallyport_accept_pauses_total", "listener", "Times that accepting paused because descriptors ran out.") \
+    X(UPSTREAM_REQUESTS, COUNTER, "sallyport_upstream_requests_total", "upstream,result", "Requests forwarded; result is ok or a reason code.") \
+    X(UPSTREAM_CONNECTIONS, COUNTER, "sallyport_upstream_connections_total", "upstream", "Connections opened to upstreams.") \
+    X(UPSTREAM_IDLE, GAUGE, "sallyport_upstream_idle_connections", "upstream", "Pooled connections at rest.") \
+    X(UPSTREAM_RETRIES, COUNTER, "sallyport_upstream_retries_total", "upstream", "Requests sent again after a pooled connection turned out stale.") \
+    X(BYTES_IN, COUNTER, "sallyport_client_bytes_received_total", "hostname", "Body bytes received from clients.") \
+    X(BYTES_OUT, COUNTER, "sallyport_client_bytes_sent_total", "hostname", "Body bytes sent to clients.") \
+    X(LOG_DROPPED, COUNTER, "sallyport_log_lines_dropped_total", "log", "Log lines lost to a full disk or a slow reader.") \
+    X(CERTIFICATE_NOT_AFTER, GAUGE, "sallyport_certificate_not_after_seconds", "kind,name", "When the certificate expires, Unix time; kind is server or ca.") \
+    X(CRL_NEXT_UPDATE, GAUGE, "sallyport_crl_next_update_seconds", "ca_bundle", "Earliest nextUpdate of the bundle's CRLs, Unix time.") \
+    X(CRL_ENTRIES, GAUGE, "sallyport_crl_entries", "ca_bundle", "Revoked certificates on the bundle's CRLs.") \
+    X(RELOADS, COUNTER, "sallyport_reloads_total", "result", "Reloads: ok or failed.") \
+    X(GENERATION, GAUGE, "sallyport_generation", "", "Generation of the configuration in force.") \
+    X(RELOAD_SUCCESS, GAUGE, "sallyport_last_reload_successful", "", "1 if the last reload took effect.") \
+    X(INFO, GAUGE, "sallyport_info", "version,openssl", "Always 1.")
+/* clang-format on */
+
+enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
+
+enum metric {
+#define X(name, kind, text, labels, help) METRIC_##name,
+    METRICS(X)
+#undef X
+        METRIC_COUNT
+};
+
+/* The label values follow, as `const char *`, as many as the row has labels. */
+void metric_add(enum metric metric, int64_t n, ...);
+void metric_set(enum metric metric, int64_t value, ...);
+/* Histogram: buckets from 0.5 ms to 60 s. */
+void metric_observe(enum metric metric, double seconds, ...);
+/* Removes all series of a family (gauges that are about to be set anew, after a reload). */
+void metric_forget(enum metric metric);
+int64_t metric_value(enum metric metric, ...);
+void metrics_render(struct sbuf *out);
+
+#endif
