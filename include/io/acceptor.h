@@ -1,6 +1,7 @@
 /*
- * acceptor: a listening socket. Hands accepted descriptors up; knows nothing of what becomes of them. When descriptors run out (EMFILE, ENFILE, ENOBUFS, ENOMEM) it
- * pauses for 100 ms and tries again; connections wait in the kernel's queue meanwhile.
+ * acceptor: a listening socket. Hands accepted descriptors up; knows nothing of what becomes of them. When descriptors
+ * run out (EMFILE, ENFILE, ENOBUFS, ENOMEM) it pauses for 100 ms and tries again; connections wait in the kernel's
+ * queue meanwhile.
  */
 #ifndef SALLYPORT_IO_ACCEPTOR_H
 #define SALLYPORT_IO_ACCEPTOR_H
@@ -14,7 +15,8 @@ struct acceptor;
 /* fd is non-blocking, close-on-exec, and now the callee's. */
 typedef void acceptor_fn(void *owner, int fd, const struct addr *peer);
 
-/* Makes, binds and listens: SO_REUSEADDR, SO_REUSEPORT for TCP, backlog 4096; a unix socket of ours that nobody listens on is replaced, mode 0660. Returns the descriptor or -1. */
+/* Makes, binds and listens: SO_REUSEADDR, SO_REUSEPORT for TCP, backlog 4096; a unix socket of ours that nobody listens
+ * on is replaced, mode 0660. Returns the descriptor or -1. */
 MUST_CHECK int acceptor_bind(const struct addr *addr, struct err *err);
 /* Takes the listening descriptor over. name is for metrics and logs (the address as configured); copied. */
 struct acceptor *acceptor_open(struct loop *loop, int listening_fd, const char *name, acceptor_fn *fn, void *owner);

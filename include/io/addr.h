@@ -1,6 +1,6 @@
 /*
- * addr: socket addresses and address blocks as values with a text. IPv4-mapped IPv6 addresses are turned into IPv4 when they enter, so that a
- * rule written for 192.0.2.0/24 also meets a client on a dual-stack socket.
+ * addr: socket addresses and address blocks as values with a text. IPv4-mapped IPv6 addresses are turned into IPv4 when
+ * they enter, so that a rule written for 192.0.2.0/24 also meets a client on a dual-stack socket.
  */
 #ifndef SALLYPORT_IO_ADDR_H
 #define SALLYPORT_IO_ADDR_H
@@ -25,12 +25,14 @@ struct addr {
     socklen_t len;
 };
 
-/* "host:port", "[v6]:port", "*:port" (all IPv6 and IPv4), "unix:path". Numeric hosts only; the text in err says what was expected. */
+/* "host:port", "[v6]:port", "*:port" (all IPv6 and IPv4), "unix:path". Numeric hosts only; the text in err says what
+ * was expected. */
 MUST_CHECK int addr_parse(struct slice text, struct addr *addr_out, struct err *err);
 /* Splits "host:port" without resolving; port is required. */
 MUST_CHECK int addr_split(struct slice text, struct slice *host_out, uint16_t *port_out, struct err *err);
 /* Resolves a name (blocking; control side, at load). Fills at most max addresses. */
-MUST_CHECK int addr_resolve(struct slice host, uint16_t port, struct addr *addrs_out, size_t max, size_t *count_out, struct err *err);
+MUST_CHECK int addr_resolve(struct slice host, uint16_t port, struct addr *addrs_out, size_t max, size_t *count_out,
+                            struct err *err);
 void addr_from_sockaddr(const struct sockaddr *sa, socklen_t len, struct addr *addr_out);
 /* "192.0.2.7:4711"; out of ADDR_TEXT_SIZE. Returns out. */
 const char *addr_format(const struct addr *addr, char *out);

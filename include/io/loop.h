@@ -28,7 +28,8 @@ struct loop_watch;
 struct loop_watch *loop_watch_new(struct loop *loop, int fd, void (*fn)(void *arg, int ready), void *arg);
 /* Sets what to wait for (bits, 0: nothing). No system call when nothing changes. */
 void loop_watch_set(struct loop_watch *watch, int interest);
-/* Calls fn with these bits in this turn or the next although the descriptor may not be ready (bytes that wait inside a TLS object; fairness). */
+/* Calls fn with these bits in this turn or the next although the descriptor may not be ready (bytes that wait inside a
+ * TLS object; fairness). */
 void loop_watch_trigger(struct loop_watch *watch, int ready);
 /* Stops and frees, sets *watch to NULL. No call comes afterwards. */
 void loop_watch_free(struct loop_watch **watch);
@@ -41,7 +42,8 @@ void loop_timer_cancel(struct loop_timer *timer);
 bool loop_timer_is_set(const struct loop_timer *timer);
 void loop_timer_free(struct loop_timer **timer);
 
-/* Work for the end of this turn: the place where things are freed. A task is a member of the object; putting it on twice is fine. */
+/* Work for the end of this turn: the place where things are freed. A task is a member of the object; putting it on
+ * twice is fine. */
 struct loop_task {
     struct list node;
     void (*fn)(void *arg);

@@ -1,7 +1,7 @@
 /*
- * stream: bytes over a connected socket, in the clear (stream_plain here) or through TLS (tls/stream_tls). Readiness style: the stream says
- * when something can be read or written, the owner reads and writes. No buffers in here: what stream_write() does not take
- * stays with the owner. Knows no HTTP and no time limits.
+ * stream: bytes over a connected socket, in the clear (stream_plain here) or through TLS (tls/stream_tls). Readiness
+ * style: the stream says when something can be read or written, the owner reads and writes. No buffers in here: what
+ * stream_write() does not take stays with the owner. Knows no HTTP and no time limits.
  *
  *   connecting / handshaking --READY--> open --READABLE/WRITABLE...--> FAILED or stream_close()
  */
@@ -46,19 +46,21 @@ struct stream {
     stream_fn *fn;
     void *owner;
     int fd;
-    bool is_open;         /* after READY */
-    const char *failure;  /* static text, or NULL */
-    int failure_errno;    /* or 0 */
-    bool is_closed;       /* stream_close() was called; the memory stays until the end of the turn */
+    bool is_open;        /* after READY */
+    const char *failure; /* static text, or NULL */
+    int failure_errno;   /* or 0 */
+    bool is_closed;      /* stream_close() was called; the memory stays until the end of the turn */
     struct loop_task reap;
 };
 
-/* A connected socket (accepted, or a socketpair end). READY comes with the next turn. Takes fd over; sets it non-blocking, TCP_NODELAY. */
+/* A connected socket (accepted, or a socketpair end). READY comes with the next turn. Takes fd over; sets it
+ * non-blocking, TCP_NODELAY. */
 struct stream *stream_plain_new(struct loop *loop, int fd, stream_fn *fn, void *owner);
 /* Begins to connect. Never fails at once: a failure comes as FAILED in the next turn. */
 struct stream *stream_plain_connect(struct loop *loop, const struct addr *addr, stream_fn *fn, void *owner);
 
-/* > 0 bytes; STREAM_EOF: the peer will send no more (TLS: close_notify); STREAM_AGAIN; STREAM_BROKEN (also TLS EOF without close_notify: failure says so). */
+/* > 0 bytes; STREAM_EOF: the peer will send no more (TLS: close_notify); STREAM_AGAIN; STREAM_BROKEN (also TLS EOF
+ * without close_notify: failure says so). */
 static inline ssize_t stream_read(struct stream *s, void *buf, size_t size) { return s->ops->read(s, buf, size); }
 /* How many bytes were taken, maybe 0, or STREAM_BROKEN. When fewer than given, WRITABLE will come. */
 static inline ssize_t stream_write(struct stream *s, struct slice bytes) { return s->ops->write(s, bytes); }
@@ -66,8 +68,8 @@ static inline ssize_t stream_write(struct stream *s, struct slice bytes) { retur
 static inline void stream_set_reading(struct stream *s, bool on) { s->ops->set_reading(s, on); }
 /* Half close: nothing more will be written (TLS: close_notify, then FIN). */
 static inline void stream_shutdown_write(struct stream *s) { s->ops->shutdown_write(s); }
-/* Closes (TLS: close_notify first unless reset), frees at the end of the turn, sets *stream to NULL. No event comes afterwards. reset: SO_LINGER 0, the peer
- * sees a reset: for a response that could not be completed. */
+/* Closes (TLS: close_notify first unless reset), frees at the end of the turn, sets *stream to NULL. No event comes
+ * afterwards. reset: SO_LINGER 0, the peer sees a reset: for a response that could not be completed. */
 void stream_close(struct stream **stream, bool reset);
 /* Further events go to another owner (a tunnel takes over from a link). */
 void stream_set_owner(struct stream *stream, stream_fn *fn, void *owner);

@@ -1,17 +1,18 @@
 /*
- * link: one connection to an endpoint, lent to one exchange at a time. New or from the pool; HTTP/1.1 by http/h1_client.
- * Owns the socket, its deadlines and its buffers; decides nothing about retries (proxy/exchange does).
+ * link: one connection to an endpoint, lent to one exchange at a time. New or from the pool; HTTP/1.1 by
+ * http/h1_client. Owns the socket, its deadlines and its buffers; decides nothing about retries (proxy/exchange does).
  *
- *   link_acquire --> connecting | reused --> request sent --> head --> body... --> end --> link_release (pooled or closed)
+ *   link_acquire --> connecting | reused --> request sent --> head --> body... --> end --> link_release (pooled or
+ * closed)
  *
- * Backpressure: at most 64 KiB of response body are outstanding until link_consumed(); towards the upstream send only while
- * link_can_send(), events.writable says when again.
+ * Backpressure: at most 64 KiB of response body are outstanding until link_consumed(); towards the upstream send only
+ * while link_can_send(), events.writable says when again.
  */
 #ifndef SALLYPORT_UPSTREAM_LINK_H
 #define SALLYPORT_UPSTREAM_LINK_H
 
-#include "http/head.h"
 #include "base/sbuf.h"
+#include "http/head.h"
 #include "io/stream.h"
 #include "upstream/pool.h"
 
@@ -19,10 +20,11 @@ struct link;
 
 enum link_failure {
     LINK_UNREACHABLE, /* could not connect (refused, reset, no route, timed out while connecting): nothing was sent */
-    LINK_STALE,       /* a reused connection closed before the first byte of a response: the request may be sent again if it can be repeated */
-    LINK_CLOSED,      /* closed or reset in mid-request or mid-response */
-    LINK_TIMEOUT,     /* silence longer than read_timeout */
-    LINK_INVALID      /* the response breaks the rules */
+    LINK_STALE,   /* a reused connection closed before the first byte of a response: the request may be sent again if it
+                     can be repeated */
+    LINK_CLOSED,  /* closed or reset in mid-request or mid-response */
+    LINK_TIMEOUT, /* silence longer than read_timeout */
+    LINK_INVALID  /* the response breaks the rules */
 };
 
 struct link_events {
@@ -35,20 +37,24 @@ struct link_events {
     void (*failed)(void *owner, enum link_failure failure, const char *detail);
 };
 
-/* Never fails at once: failures come as events, never from within this call. fresh: do not take one from the pool (a retry after LINK_STALE). */
-struct link *link_acquire(struct pool *pool, const struct upstream *upstream, const struct endpoint *endpoint, bool fresh,
-                          const struct link_events *events, void *owner);
+/* Never fails at once: failures come as events, never from within this call. fresh: do not take one from the pool (a
+ * retry after LINK_STALE). */
+struct link *link_acquire(struct pool *pool, const struct upstream *upstream, const struct endpoint *endpoint,
+                          bool fresh, const struct link_events *events, void *owner);
 bool link_is_reused(const struct link *link);
-/* The request head; may be called at once, before the connection stands. arena takes the response's heads and must live until link_release(). */
+/* The request head; may be called at once, before the connection stands. arena takes the response's heads and must live
+ * until link_release(). */
 void link_send_head(struct link *link, const struct request_head *head, struct arena *arena);
 void link_send_body(struct link *link, struct slice data);
 void link_send_end(struct link *link, const struct headers *trailers);
 bool link_can_send(const struct link *link);
 /* n bytes of response body have left the exchange. */
 void link_consumed(struct link *link, size_t n);
-/* Back to the pool if both messages are complete and reuse is allowed; closed otherwise. Sets *link to NULL; no event comes afterwards. Allowed within an event. */
+/* Back to the pool if both messages are complete and reuse is allowed; closed otherwise. Sets *link to NULL; no event
+ * comes afterwards. Allowed within an event. */
 void link_release(struct link **link);
-/* After a 101 head: hands the stream over for the tunnel, with bytes already read appended to rest. Sets *link to NULL. */
+/* After a 101 head: hands the stream over for the tunnel, with bytes already read appended to rest. Sets *link to NULL.
+ */
 struct stream *link_detach(struct link **link, struct sbuf *rest);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * upstream: a named group of servers, as values of the snapshot. Immutable; what changes (idle connections, whose turn it is)
- * is the pool's (upstream/pool.h).
+ * upstream: a named group of servers, as values of the snapshot. Immutable; what changes (idle connections, whose turn
+ * it is) is the pool's (upstream/pool.h).
  */
 #ifndef SALLYPORT_UPSTREAM_UPSTREAM_H
 #define SALLYPORT_UPSTREAM_UPSTREAM_H
@@ -24,9 +24,10 @@ struct upstream {
     struct endpoint *endpoints;
     size_t endpoint_count;
     int64_t connect_timeout_ms;
-    int64_t read_timeout_ms;  /* longest silence of an upstream that owes us bytes, and longest stall of one that takes none */
-    size_t pool_size;         /* idle connections kept for each endpoint */
-    int64_t pool_idle_ms;     /* how long */
+    int64_t read_timeout_ms; /* longest silence of an upstream that owes us bytes, and longest stall of one that takes
+                                none */
+    size_t pool_size;        /* idle connections kept for each endpoint */
+    int64_t pool_idle_ms;    /* how long */
 };
 
 #endif

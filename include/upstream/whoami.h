@@ -1,6 +1,7 @@
 /*
- * whoami: a small origin that answers with what it received, as JSON: {"method","path","http_version","headers":[{"name","value"}...],
- * "body_length","trailers":[...]}. Behind `builtin:whoami` it sits at the other end of a socketpair, so that requests take the same way as to any upstream;
+ * whoami: a small origin that answers with what it received, as JSON:
+ * {"method","path","http_version","headers":[{"name","value"}...], "body_length","trailers":[...]}. Behind
+ * `builtin:whoami` it sits at the other end of a socketpair, so that requests take the same way as to any upstream;
  * `sallyport whoami --listen` puts it on a port.
  */
 #ifndef SALLYPORT_UPSTREAM_WHOAMI_H

@@ -1,0 +1,31 @@
+/*
+ * admin: the operator's HTTP interface: GET /metrics (Prometheus), /healthz (the process lives), /readyz (it takes clients). On a unix socket (who may
+ * connect may ask) or on TCP with a bearer token, compared in constant time; never on a client listener (sec-47).
+ */
+#ifndef SALLYPORT_ADMIN_ADMIN_H
+#define SALLYPORT_ADMIN_ADMIN_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "base/slice.h"
+#include "io/loop.h"
+
+struct admin;
+
+struct admin_source {
+    const char *address;  /* "unix:path" or "127.0.0.1:9443" */
+    struct slice token;   /* copied, wiped on close; empty only for unix sockets */
+    /* Whether new clients are taken; detail_out gets a static word for the answer ("ready", "shutting down"). */
+    bool (*is_ready)(void *arg, const char **detail_out);
+    /* Called before /metrics is rendered, to bring gauges up to date. */
+    void (*refresh)(void *arg);
+    void *arg;
+};
+
+/* Binds and serves. NULL with err when the address cannot be had. */
+MUST_CHECK struct admin *admin_open(struct loop *loop, const struct admin_source *source, struct err *err);
+/* Closes the socket and every connection, removes a unix socket's file. Sets *admin to NULL. */
+void admin_close(struct admin **admin);
+
+#endif

@@ -1,0 +1,60 @@
+/*
+ * exchange: one request and its response, from the head to the access log line. The only caller of the stages: one driver over a table of steps (architecture,
+ * "How a request moves"). Facts are written by the step named beside them and const afterwards.
+ */
+#ifndef SALLYPORT_PROXY_EXCHANGE_H
+#define SALLYPORT_PROXY_EXCHANGE_H
+
+#include "base/id.h"
+#include "http/codec.h"
+#include "proxy/client.h"
+#include "snapshot/judge.h"
+#include "upstream/link.h"
+
+/* How it ended: who ended it, in which phase, logged as "client:request_body". Decided once. */
+enum ending_who { ENDING_NONE, ENDING_COMPLETE, ENDING_DENIED, ENDING_BY_CLIENT, ENDING_BY_UPSTREAM, ENDING_BY_GATEWAY };
+enum ending_phase { PHASE_REQUEST_HEAD, PHASE_POLICY, PHASE_CONNECT, PHASE_REQUEST_BODY, PHASE_RESPONSE_HEAD, PHASE_RESPONSE_BODY, PHASE_TUNNEL };
+
+struct exchange {
+    struct client *client;
+    struct codec_stream *stream;   /* NULL once finished or aborted */
+    struct arena *arena;
+    struct request_head *request;  /* sealed; NULL for a head that was refused */
+    char ray_id[RAY_ID_SIZE];
+    int64_t started_us;            /* monotonic */
+    int64_t started_wall_us;
+
+    struct snapshot *snapshot;     /* pin: a reference */
+    const struct hostname *hostname; /* pin; NULL when the hostname is gone */
+
+    const struct application *application; /* policy */
+    struct verdict verdict;        /* policy */
+
+    const struct upstream *upstream;   /* pick */
+    const struct endpoint *endpoint;   /* pick */
+    struct link *link;                 /* link */
+    uint64_t tried;                    /* endpoints, bits */
+    unsigned attempts;
+    bool body_started;                 /* body bytes have gone upstream: no retry */
+    int64_t upstream_started_us;
+    int64_t upstream_head_us;      /* 0: no response head came */
+
+    int status;                    /* sent to the client; 0: none */
+    enum reason reason;            /* of a local response or an ending; NONE */
+    char detail[256];              /* facts for people, "" */
+    uint64_t bytes_in, bytes_out;  /* body bytes */
+    enum ending_who ending_who;
+    enum ending_phase phase;       /* where it is; where it ended */
+    bool is_finished;
+};
+
+/* events.request of codec.h: opens an exchange and drives it. */
+struct exchange *exchange_open(struct client *client, struct codec_stream *stream, struct request_head *head, struct arena *arena);
+/* events.refused: a head that could not be parsed: answers, observes. */
+void exchange_refuse(struct client *client, struct codec_stream *stream, const struct h1_fault *fault, struct slice raw_head);
+/* The client is going away or its time is up: ends the exchange, whatever it waits for. */
+void exchange_abort(struct exchange *exchange, enum ending_who who, enum reason reason, const char *detail);
+/* The rest of the seam between codec and exchange; the vtable for h1c_new. */
+extern const struct codec_events exchange_codec_events;
+
+#endif

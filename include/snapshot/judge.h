@@ -1,0 +1,34 @@
+/*
+ * judge: who may do this request: the very engine of `run`, `explain` and `tests:`. Application by host and path, then its policies, else the hostname's default.
+ */
+#ifndef SALLYPORT_SNAPSHOT_JUDGE_H
+#define SALLYPORT_SNAPSHOT_JUDGE_H
+
+#include "http/target.h"
+#include "snapshot/snapshot.h"
+
+/* Does the request's host belong to the connection's hostname (sec-04)? has_host false (HTTP/1.0): yes. Under a wildcard entry it must equal server_name. */
+bool judge_host(const struct snapshot *snapshot, const struct hostname *hostname, struct slice server_name, bool has_host, const struct target *target);
+/* server_name stands in for the host when the request had none. *application_out: the application that decided, or NULL. */
+void judge_request(const struct snapshot *snapshot, const struct hostname *hostname, struct slice server_name, const struct target *target,
+                   const struct facts *facts, struct trace *trace, struct verdict *verdict_out, const struct application **application_out);
+
+/* One request as `explain` and `tests:` describe it. */
+struct question {
+    struct slice url;
+    struct slice method;          /* "GET" if empty */
+    const struct cert_list *certificates; /* leaf first; NULL or empty: none presented */
+    const struct addr *client;    /* NULL: 127.0.0.1 */
+    time_t now;
+};
+struct answer {
+    struct verdict verdict;
+    struct verify_report report;
+    int status; /* HTTP status the client would see: 200 for allowed, 0 for a refused handshake */
+    char detail[256];
+};
+/* Judges offline: hostname by the URL's host, handshake rules (unknown hostname, require), verification, host, policy. Returns 0, or -1 with err for a URL that cannot be one. */
+MUST_CHECK int judge_question(const struct snapshot *snapshot, const struct question *question, struct trace *trace, struct answer *answer_out, struct err *err);
+void answer_fini(struct answer *answer);
+
+#endif

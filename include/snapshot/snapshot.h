@@ -1,0 +1,70 @@
+/*
+ * snapshot: one generation of the configuration, compiled for serving: immutable, reference-counted, published by swapping one pointer. Made from
+ * what workers are given (snapshot/resolve.h); opens no file.
+ */
+#ifndef SALLYPORT_SNAPSHOT_SNAPSHOT_H
+#define SALLYPORT_SNAPSHOT_SNAPSHOT_H
+
+#include "http/h1_parse.h"
+#include "policy/policy.h"
+#include "route/application_table.h"
+#include "route/hostname_table.h"
+#include "snapshot/resolve.h"
+#include "tls/tls_host.h"
+#include "tls/tls_profile.h"
+#include "upstream/upstream.h"
+
+struct hostname {
+    const char *name;             /* as configured, for logs and metrics */
+    bool is_wildcard;
+    struct tls_host *tls;
+    struct trust *trust;          /* the one tls has; NULL without a CA bundle */
+    const struct upstream *upstream;
+    bool public;
+    enum conf_forwarding forwarding;
+    bool forward_cf;              /* dialects to emit */
+    enum conf_explain explain;
+};
+
+struct application {
+    const char *name;
+    const char *domain;           /* as configured */
+    char aud[65];                 /* application tag: SHA-256 hex over the name, stable across restarts */
+    bool service_auth_401;
+    struct policy_set *policies;
+};
+
+struct snapshot_listener {
+    const char *address;
+    const struct hostname *no_sni; /* or NULL */
+};
+
+struct snapshot {
+    unsigned refs;
+    struct arena *arena;
+    uint64_t generation;
+    struct conf *conf;            /* the resolved document's values */
+    struct tls_profile *tls;
+    struct hostname_table hostnames;   /* values: struct hostname */
+    struct application_table *applications; /* values: struct application */
+    struct hostname **hostname_list;
+    size_t hostname_count;
+    struct upstream **upstreams;
+    size_t upstream_count;
+    struct snapshot_listener *listeners;
+    size_t listener_count;
+    struct h1_limits h1_limits;
+    struct crl **crls; /* references held for the trusts */
+    size_t crl_count;
+};
+
+/* keys outlive all snapshots. Returns a snapshot with one reference, or NULL with err. */
+MUST_CHECK struct snapshot *snapshot_new(const struct resolved *resolved, uint64_t generation, struct ticket_keys *keys, struct err *err);
+struct snapshot *snapshot_ref(struct snapshot *snapshot);
+void snapshot_unref(struct snapshot **snapshot);
+/* host normalised. The only way from a name to a hostname. */
+const struct hostname *snapshot_hostname(const struct snapshot *snapshot, struct slice host);
+/* Sets the gauges that describe this generation (certificates' and CRLs' dates, entries). */
+void snapshot_publish_metrics(const struct snapshot *snapshot);
+
+#endif

@@ -1,0 +1,46 @@
+/* main: picks the subcommand. Everything else is in the subcommands' own files. */
+#include <stdio.h>
+#include <string.h>
+
+#include "app/commands.h"
+
+static const struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *summary;
+} commands[] = {
+    {"run", cmd_run, "run the gateway in the foreground"},
+    {"check", cmd_check, "validate a configuration and run its tests"},
+    {"explain", cmd_explain, "judge one request offline and say why"},
+    {"verify", cmd_verify, "verify one certificate as the gateway would"},
+    {"whoami", cmd_whoami, "a small origin that answers with what it received"},
+    {"version", cmd_version, "print the version and that of OpenSSL"},
+};
+
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+static void usage(FILE *out) {
+    fputs("usage: sallyport COMMAND [OPTIONS]\n\n", out);
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].summary);
+    fputs("\n`sallyport COMMAND -h` tells a command's options.\n", out);
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2) {
+        usage(stderr);
+        return 2;
+    }
+    if (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+        usage(stdout);
+        return 0;
+    }
+    if (strcmp(argv[1], "--version") == 0)
+        argv[1] = "version";
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    fprintf(stderr, "sallyport: unknown command '%s'\n\n", argv[1]);
+    usage(stderr);
+    return 2;
+}
