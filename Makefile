@@ -150,6 +150,17 @@ $(eval $(call archive_rule,support,$(call unit_sources,support)))
 $(BUILD)/obj/tests/%.o: CPPFLAGS_ALL += -Itests/unit
 $(BUILD)/obj/tests/%.o: CFLAGS_ALL += $(CHECK_CFLAGS)
 
+# llhttp, the oracle of the HTTP/1 tests, comes as C source (Debian's node-llhttp). Tests that have it see HAVE_LLHTTP.
+LLHTTP := $(wildcard /usr/share/llhttp/llhttp.c)
+ifneq ($(LLHTTP),)
+$(BUILD)/obj/tests/%.o: CPPFLAGS_ALL += -DHAVE_LLHTTP -isystem /usr/share/include/llhttp
+LLHTTP_ARCHIVE := $(BUILD)/lib/llhttp.a
+$(LLHTTP_ARCHIVE): $(STAMP)
+	@mkdir -p $(@D) $(BUILD)/obj/llhttp
+	$(call say,$@)cd $(BUILD)/obj/llhttp && $(CC) -O2 -w -fPIE -DLLHTTP_STRICT_MODE=1 -I/usr/share/include/llhttp \
+	    -c /usr/share/llhttp/*.c && ar rcs $(abspath $@) *.o
+endif
+
 define unit_rule
 $(BUILD)/obj/tests/unit/$1/runner.c: $(SOURCES_STAMP)
 	@mkdir -p $$(@D)
@@ -159,7 +170,7 @@ $(BUILD)/obj/tests/unit/$1/runner.o: $(BUILD)/obj/tests/unit/$1/runner.c
 	$$(call say,$$@)$$(CC) $$(CPPFLAGS_ALL) $$(CFLAGS_ALL) -c -o $$@ $$<
 
 $(BUILD)/unit/$1: $(call objects,$(call unit_sources,$1)) $(BUILD)/obj/tests/unit/$1/runner.o \
-                  $(call archives,support $1 $(dirs_below_$1))
+                  $(call archives,support $1 $(dirs_below_$1)) $(LLHTTP_ARCHIVE)
 	@mkdir -p $$(@D)
 	$$(call say,$$@)$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ $$(CHECK_LIBS) $$(LIBS)
 
@@ -178,12 +189,12 @@ check-fast: $(UNIT_DIRS:%=unit-%)
 FUZZ_INPUTS := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 
 $(FUZZ_INPUTS:%=$(BUILD)/fuzz/replay_%): $(BUILD)/fuzz/replay_%: \
-        $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/obj/tests/fuzz/replay.o $(call archives,support) $(ARCHIVES)
+        $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/obj/tests/fuzz/replay.o $(call archives,support) $(ARCHIVES) $(LLHTTP_ARCHIVE)
 	@mkdir -p $(@D)
 	$(call say,$@)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
 $(FUZZ_INPUTS:%=$(BUILD)/fuzz/fuzz_%): $(BUILD)/fuzz/fuzz_%: \
-        $(BUILD)/obj/tests/fuzz/fuzz_%.o $(call archives,support) $(ARCHIVES)
+        $(BUILD)/obj/tests/fuzz/fuzz_%.o $(call archives,support) $(ARCHIVES) $(LLHTTP_ARCHIVE)
 	@mkdir -p $(@D)
 	$(call say,$@)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
@@ -229,17 +240,20 @@ demo:
 
 # --- checks of the source ------------------------------------------------------------------------------------------
 
-.PHONY: lint fmt coverage
+.PHONY: lint lint-tree fmt coverage
 C_FILES := $(sort $(wildcard include/*/*.h src/*/*.[ch] tests/unit/*/*.[ch] tests/fuzz/*.[ch]))
 
-lint:
+lint-tree:
+	@$(foreach l,$(LEVELS),LEVEL_$l='$(LEVEL_$l)') $(PYTHON) scripts/lint
+
+lint: lint-tree
 	@scripts/deps lint
-	@$(foreach l,$(LEVELS),LEVEL_$l='$(LEVEL_$l)') scripts/lint
-	@clang-format --dry-run -Werror $(C_FILES)
-	@cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --suppressions-list=scripts/cppcheck.suppress \
+	clang-format --dry-run -Werror $(C_FILES)
+	cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --suppressions-list=scripts/cppcheck.suppress \
 	    --enable=warning,performance,portability -Iinclude -D_GNU_SOURCE -j2 src
-	@printf '%s\n' $(wildcard src/*/*.c) | xargs -P2 -n4 scripts/tidy $(CPPFLAGS_ALL) -std=gnu11 \
-	    $(call pkg,--cflags,$(PACKAGES)) --
+	@echo clang-tidy
+	@printf '%s\n' $(wildcard src/*/*.c) | xargs -P2 -n4 \
+	    scripts/tidy $(CPPFLAGS_ALL) -std=gnu11 $(call pkg,--cflags,$(PACKAGES)) --
 
 fmt:
 	@scripts/deps lint
