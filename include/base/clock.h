@@ -20,6 +20,8 @@ time_t clock_wall(void);
 const char *clock_format(time_t t, char out[CLOCK_TEXT_SIZE]);
 /* "2026-03-01T00:00:00.123Z" for log lines; the second is cached, so this is cheap. */
 const char *clock_format_ms(int64_t wall_us, char out[CLOCK_TEXT_SIZE]);
+/* "Sun, 06 Nov 1994 08:49:37 GMT" (IMF-fixdate, RFC 9110 5.6.7), for Date. */
+const char *clock_format_http(time_t t, char out[CLOCK_TEXT_SIZE]);
 /* RFC 3339 (with Z or offset, optional fraction) or whole Unix seconds. */
 bool clock_parse(struct slice text, time_t *time_out);
 

@@ -152,3 +152,15 @@ bool clock_parse(struct slice text, time_t *time_out) {
     *time_out = (time_t)(civil_to_unix(&c) - offset);
     return true;
 }
+
+const char *clock_format_http(time_t t, char out[CLOCK_TEXT_SIZE]) {
+    static const char days[7][4] = {"Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"}; /* 1970-01-01 was a Thursday */
+    static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                       "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    int64_t clamped = t < 0 ? 0 : t > YEAR_9999 ? YEAR_9999 : (int64_t)t;
+    struct civil c = civil_from_unix(clamped);
+    snprintf(out, CLOCK_TEXT_SIZE, "%s, %02u %s %04u %02u:%02u:%02u GMT", days[clamped / DAY % 7], (unsigned)c.day % 100,
+             months[c.month - 1], (unsigned)c.year % 10000, (unsigned)c.hour % 100, (unsigned)c.minute % 100,
+             (unsigned)c.second % 100);
+    return out;
+}

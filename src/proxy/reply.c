@@ -1,0 +1,208 @@
+/*
+ * reply: see the header. One struct reply_text holds what may be said under the hostname's `explain_denials`; the three forms only lay it out.
+ *
+ * Which form: the best match of application/json, text/html and text/plain by Accept (RFC 9110 12.5.1). Who accepts anything alike (curl's default,
+ * or no Accept at all) gets the line of text.
+ */
+#include "proxy/reply.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "deny_page_priv.h"
+
+#define BODY_LIMIT (64 * 1024)
+
+static const char type_json[] = "application/json";
+static const char type_html[] = "text/html; charset=utf-8";
+static const char type_text[] = "text/plain; charset=utf-8";
+
+/* ---- which form ---- */
+
+/* q of a media range in thousandths; 1000 without one. */
+static int range_quality(struct slice parameters) {
+    while (parameters.len > 0) {
+        struct slice parameter;
+        parameters = slice_cut(parameters, ';', &parameter);
+        parameter = slice_trim(parameter);
+        if (!slice_starts_with_nocase(parameter, SLICE("q=")))
+            continue;
+        struct slice value = slice_after(parameter, 2);
+        if (value.len == 0 || (value.ptr[0] != '0' && value.ptr[0] != '1'))
+            return 0;
+        int quality = (value.ptr[0] - '0') * 1000, unit = 100;
+        for (size_t i = 2; i < value.len && unit > 0; i++, unit /= 10)
+            if (value.ptr[i] >= '0' && value.ptr[i] <= '9')
+                quality += (value.ptr[i] - '0') * unit;
+        return quality > 1000 ? 1000 : quality;
+    }
+    return 1000;
+}
+
+/* How well one type is accepted: the most specific range that covers it decides. */
+static int type_quality(struct slice accept, struct slice type, struct slice type_star) {
+    int best = 0, best_rank = 0;
+    while (accept.len > 0) {
+        struct slice range, name;
+        accept = slice_cut(accept, ',', &range);
+        struct slice parameters = slice_cut(range, ';', &name);
+        name = slice_trim(name);
+        int rank = slice_eq_nocase(name, type) ? 3 : slice_eq_nocase(name, type_star) ? 2 : slice_eq(name, SLICE("*/*")) ? 1 : 0;
+        if (rank > best_rank) {
+            best_rank = rank;
+            best = range_quality(parameters);
+        }
+    }
+    return best;
+}
+
+const char *reply_negotiate(struct slice accept) {
+    int text = type_quality(accept, SLICE("text/plain"), SLICE("text/*"));
+    int json = type_quality(accept, SLICE("application/json"), SLICE("application/*"));
+    int html = type_quality(accept, SLICE("text/html"), SLICE("text/*"));
+    if (html > text && html >= json)
+        return type_html;
+    return json > text ? type_json : type_text;
+}
+
+/* ---- what is said ---- */
+
+struct reply_text {
+    int status;
+    const char *message;
+    const char *code;   /* NULL: not said */
+    const char *detail; /* NULL: not said */
+    const char *hint;   /* NULL: not said, or there is none */
+};
+
+static struct reply_text choose_text(const struct reply *reply) {
+    struct reply_text text = {.status = reply->status ? reply->status : reason_status(reply->reason)};
+    bool is_denial = text.status == 401 || text.status == 403;
+    text.message = is_denial ? "Forbidden. You don't have permission to view this. Please contact your system administrator."
+                             : status_phrase(text.status);
+    if (reply->explain != CONF_EXPLAIN_OFF)
+        text.code = reason_code(reply->reason);
+    if (reply->explain == CONF_EXPLAIN_FULL) {
+        text.detail = reply->detail && *reply->detail ? reply->detail : reason_sentence(reply->reason);
+        text.hint = reason_hint(reply->reason);
+    }
+    return text;
+}
+
+static void render_json(const struct reply *reply, const struct reply_text *text, struct sbuf *body) {
+    struct json json;
+    json_init(&json, body);
+    json_open_object(&json, NULL);
+    json_str(&json, "message", text->message);
+    json_int(&json, "status_code", text->status);
+    if (text->code)
+        json_str(&json, "reason", text->code);
+    if (text->detail)
+        json_str(&json, "detail", text->detail);
+    if (text->hint)
+        json_str(&json, "hint", text->hint);
+    if (reply->application)
+        json_str(&json, "aud", reply->application->aud);
+    json_str(&json, "ray_id", reply->ray_id);
+    json_close_object(&json);
+    sbuf_append_char(body, '\n');
+}
+
+/* For a terminal: a control character in a certificate's name must not reach it. */
+static void append_printable(struct sbuf *out, const char *text) {
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        sbuf_append_char(out, c < 0x20 || c == 0x7f ? '?' : *text);
+    }
+}
+
+static void render_text(const struct reply *reply, const struct reply_text *text, struct sbuf *body) {
+    sbuf_printf(body, "%d %s", text->status, text->code ? text->code : status_phrase(text->status));
+    if (text->detail) {
+        sbuf_append_str(body, ": ");
+        append_printable(body, text->detail);
+        sbuf_append_char(body, '.');
+    }
+    if (text->hint && *text->hint) {
+        sbuf_append_char(body, ' ');
+        sbuf_append_str(body, text->hint);
+    }
+    sbuf_printf(body, " (ray %s)\n", reply->ray_id);
+}
+
+static void render_html(const struct reply *reply, const struct reply_text *text, struct sbuf *body) {
+    struct deny_page page = {.status = text->status,
+                             .code = text->code,
+                             .detail = text->detail,
+                             .hint = text->hint,
+                             .hostname = reply->hostname,
+                             .application = reply->application ? reply->application->name : NULL,
+                             .ray_id = reply->ray_id,
+                             .now = reply->now};
+    deny_page_render(&page, body);
+}
+
+void reply_render(const struct reply *reply, struct sbuf *body, const char **content_type_out) {
+    struct reply_text text = choose_text(reply);
+    const char *type = reply_negotiate(reply->accept);
+    *content_type_out = type;
+    if (type == type_json)
+        render_json(reply, &text, body);
+    else if (type == type_html)
+        render_html(reply, &text, body);
+    else
+        render_text(reply, &text, body);
+}
+
+/* ---- how it is sent ---- */
+
+static void add_str(struct headers *headers, const char *name, const char *value) {
+    headers_add(headers, slice_of(name), slice_of(value));
+}
+
+static void add_reason_headers(const struct reply *reply, int status, struct headers *headers) {
+    if (reply->explain != CONF_EXPLAIN_OFF)
+        add_str(headers, "x-sallyport-reason", reason_code(reply->reason));
+    add_str(headers, "cf-ray", reply->ray_id);
+    if (reply->application) {
+        add_str(headers, "cf-access-aud", reply->application->aud);
+        add_str(headers, "cf-access-domain", reply->application->domain);
+    }
+    if (status == 401)
+        add_str(headers, "WWW-Authenticate", "Mutual realm=\"client certificate\"");
+    if (status == 405)
+        add_str(headers, "Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    if (status == 503 || status == 429)
+        add_str(headers, "Retry-After", "1");
+}
+
+int reply_send(struct codec_stream *stream, const struct reply *reply, struct arena *arena, uint64_t *bytes_out) {
+    struct sbuf body;
+    const char *type;
+    sbuf_init(&body, BODY_LIMIT);
+    reply_render(reply, &body, &type);
+
+    struct response_head head = {.version = HTTP_1_1, .framing = BODY_LENGTH, .content_length = body.len, .keep_alive = true};
+    head.status = reply->status ? reply->status : reason_status(reply->reason);
+    headers_init(&head.headers, arena);
+    add_str(&head.headers, "Date", arena_str(arena, slice_of(clock_format_http(reply->now, (char[CLOCK_TEXT_SIZE]){0}))));
+    add_str(&head.headers, "Content-Type", type);
+    add_str(&head.headers, "Cache-Control", "no-store");
+    add_str(&head.headers, "Vary", "Accept");
+    add_str(&head.headers, "X-Content-Type-Options", "nosniff");
+    if (type == type_html)
+        add_str(&head.headers, "Content-Security-Policy",
+                "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+    add_reason_headers(reply, head.status, &head.headers);
+
+    codec_send_head(stream, &head);
+    if (!reply->is_head && body.len > 0) {
+        codec_send_body(stream, sbuf_slice(&body));
+        *bytes_out += body.len;
+    }
+    codec_send_end(stream, NULL);
+    sbuf_fini(&body);
+    return head.status;
+}
