@@ -41,7 +41,8 @@ struct codec_events {
     void (*broken)(void *exchange, enum reason reason, const char *detail);
     /* codec_can_send() is true again. */
     void (*writable)(void *exchange);
-    /* A request that never became an exchange: head malformed or too large. arena, as above, is for the answer. The owner answers through `stream` (proxy/reply), then the connection closes. */
+    /* A request that never became an exchange: head malformed or too large. The owner answers through `stream` (proxy/reply) and finishes it, then or later,
+     * then the connection closes. codec_stream_arena() is there for the answer. No other event is made for this stream. raw_head: what came, a view, valid during the call. */
     void (*refused)(void *owner, struct codec_stream *stream, const struct h1_fault *fault, struct slice raw_head);
 };
 
@@ -71,6 +72,7 @@ struct codec {
     bool is_idle;        /* between requests: no head begun, no exchange open */
     bool in_head;        /* a head has begun and is incomplete */
     uint64_t requests;   /* heads parsed so far */
+    bool reset_after_out; /* with close_after_out: the response is cut short; close so that the client sees it (no close_notify, a reset) */
 };
 
 /* Server side of HTTP/1.0 and HTTP/1.1. One exchange at a time; pipelined requests wait in the owner's input. max_body 0: no limit. */
@@ -78,7 +80,8 @@ struct codec *h1c_new(const struct codec_events *events, void *owner, const stru
 
 /* Bytes from the client; returns how many were taken. What is not taken must be offered again when codec_wants_input() (the owner asks after each event). */
 static inline size_t codec_receive(struct codec *c, struct slice bytes) { return c->ops->receive(c, bytes); }
-/* The client will send no more. With an exchange open in mid-request this is events.broken; after a complete request the response still goes out. */
+/* The client will send no more; to be called when all that it sent has been taken. With an exchange open in mid-request this is events.broken; after a
+ * complete request the response still goes out. */
 static inline void codec_receive_eof(struct codec *c) { c->ops->receive_eof(c); }
 static inline bool codec_wants_input(const struct codec *c) { return c->ops->wants_input(c); }
 /* The owner has consumed bytes of `out`. May call events.writable. */
@@ -92,6 +95,8 @@ static inline void codec_free(struct codec *c) { c->ops->free(c); }
 /* n body bytes have left the exchange. */
 void codec_consumed(struct codec_stream *stream, size_t n);
 struct codec *codec_stream_codec(struct codec_stream *stream);
+/* The arena of the stream. For a refused stream it becomes the caller's, who frees it; when nobody asks, the codec does. */
+struct arena *codec_stream_arena(struct codec_stream *stream);
 
 /* A 1xx response (not to HTTP/1.0 clients: nothing is sent). 101 ends HTTP on this connection: after it, codec_finish(), and the
  * owner takes the raw bytes over (proxy/tunnel). */
@@ -99,6 +104,7 @@ void codec_send_informational(struct codec_stream *stream, const struct response
 /* The final head. head->framing says how the body will come: LENGTH or NONE as given; CHUNKED or UNTIL_CLOSE mean "length unknown": the codec
  * chooses what this client understands. */
 void codec_send_head(struct codec_stream *stream, const struct response_head *head);
+/* At most CODEC_BODY_WINDOW at once; exactly as much as a LENGTH said. Where the response has no body (HEAD, 204, 304) it is dropped. */
 void codec_send_body(struct codec_stream *stream, struct slice data);
 /* End of the response; trailers may be NULL; they are sent where the framing has room for them. */
 void codec_send_end(struct codec_stream *stream, const struct headers *trailers);

@@ -59,12 +59,12 @@ struct request_head {
 };
 
 struct response_head {
-    enum http_version version;
+    enum http_version version; /* as received; the codec sets it to the client's when it sends */
     int status;
     struct slice phrase; /* may be empty: the standard phrase is used then */
     struct headers headers;
     enum body_framing framing;
-    uint64_t content_length;
+    uint64_t content_length; /* for LENGTH; for NONE: what HEAD or 304 said the length would be, 0 for unknown */
     bool keep_alive; /* the upstream allows another request on this connection */
 };
 

@@ -1,0 +1,69 @@
+/*
+ * hop: the one table of header names that do not pass. proxy/forward asks it for requests, responses and trailers.
+ * Names are compared as an upstream that makes environment variables of them would see them: case folded, and "_" the
+ * same as "-" (CGI, WSGI, PHP), so that "Cf_Client_Cert_Sha256" cannot pose as the header we set (sec-12).
+ */
+#include "http/hop.h"
+
+/* RFC 9110 7.6.1, and what is written anew by h1_write. A trailing "*" stands for any rest, the empty one included. */
+static const char *const hop_by_hop_names[] = {
+    "connection",          "content-length",   "expect", "http2-settings", "keep-alive",        "proxy-authenticate",
+    "proxy-authorization", "proxy-connection", "te",     "trailer",        "transfer-encoding", "upgrade",
+};
+
+/* Who the client is, and how it came to us: only sallyport says that. */
+static const char *const reserved_names[] = {
+    "cf-access-*",
+    "cf-cert-*",
+    "cf-client-cert*",
+    "cf-ray",
+    "client-cert",
+    "client-cert-chain",
+    "early-data",
+    "forwarded",
+    "ssl-client-*",
+    "x-amzn-mtls-*",
+    "x-client-cert*",
+    "x-forwarded-client-cert",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-forwarded-server",
+    "x-forwarded-tls-client-cert*",
+    "x-real-ip",
+    "x-sallyport-*",
+    "x-ssl-*",
+};
+
+static char fold(char c) { return c == '_' ? '-' : ascii_lower(c); }
+
+/* pattern is in folded form. */
+static bool matches(struct slice name, const char *pattern) {
+    size_t i = 0;
+    while (i < name.len && pattern[i] && pattern[i] != '*' && fold(name.ptr[i]) == pattern[i]) {
+        i++;
+    }
+    return pattern[i] == '*' || (i == name.len && !pattern[i]);
+}
+
+static bool matches_any(struct slice name, const char *const *patterns, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (matches(name, patterns[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool header_is_hop_by_hop(struct slice name) {
+    return matches_any(name, hop_by_hop_names, sizeof(hop_by_hop_names) / sizeof(hop_by_hop_names[0]));
+}
+
+bool header_is_reserved(struct slice name) {
+    return matches_any(name, reserved_names, sizeof(reserved_names) / sizeof(reserved_names[0]));
+}
+
+bool header_is_nominated(const struct headers *headers, struct slice name) {
+    return headers_has_token(headers, SLICE("Connection"), name);
+}
