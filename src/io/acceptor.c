@@ -142,7 +142,8 @@ static void wait_for_descriptors(struct acceptor *acceptor, int error) {
     update_interest(acceptor);
 }
 
-/* The connection was gone before we took it, or its network is in trouble (accept(2)): the next one is not concerned. */
+/* The connection was gone before we took it, or its network is in trouble (accept(2)): the next one is not concerned.
+ */
 static bool is_of_one_connection(int error) {
     switch (error) {
     case EINTR:
@@ -154,8 +155,10 @@ static bool is_of_one_connection(int error) {
     case ENETUNREACH:
     case EHOSTDOWN:
     case EHOSTUNREACH:
-    case ENONET: return true;
-    default: return false;
+    case ENONET:
+        return true;
+    default:
+        return false;
     }
 }
 

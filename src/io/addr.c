@@ -1,6 +1,6 @@
 /*
- * addr: socket addresses and address blocks, to and from text. Called by configuration (listeners, upstreams, rules) and for every
- * accepted connection. Pure but for addr_resolve(), which asks the system's resolver and blocks.
+ * addr: socket addresses and address blocks, to and from text. Called by configuration (listeners, upstreams, rules)
+ * and for every accepted connection. Pure but for addr_resolve(), which asks the system's resolver and blocks.
  */
 #include "io/addr.h"
 
@@ -55,7 +55,8 @@ static bool set_unix(struct addr *addr, struct slice path) {
     return true;
 }
 
-/* A numeric host of either family. inet_pton() knows no scope ids ("fe80::1%eth0"), no octal and no short forms, and neither do we. */
+/* A numeric host of either family. inet_pton() knows no scope ids ("fe80::1%eth0"), no octal and no short forms, and
+ * neither do we. */
 static bool set_numeric(struct addr *addr, struct slice host, uint16_t port) {
     char text[INET6_ADDRSTRLEN];
     if (host.len == 0 || host.len >= sizeof text || memchr(host.ptr, '\0', host.len)) {
@@ -103,7 +104,8 @@ static bool parse_port(struct slice text, uint16_t *port_out) {
 }
 
 static bool is_host_byte(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
+           c == '_';
 }
 
 /* "name", "192.0.2.1" or "[v6]"; sets the host without brackets. */
@@ -152,7 +154,8 @@ int addr_split(struct slice text, struct slice *host_out, uint16_t *port_out, st
 int addr_parse(struct slice text, struct addr *addr_out, struct err *err) {
     if (slice_starts_with(text, UNIX_PREFIX)) {
         if (!set_unix(addr_out, slice_after(text, UNIX_PREFIX.len))) {
-            return err_set(err, "expected unix:path with a path of 1 to 107 bytes, got '" SLICE_FMT "'", SLICE_ARG(text));
+            return err_set(err, "expected unix:path with a path of 1 to 107 bytes, got '" SLICE_FMT "'",
+                           SLICE_ARG(text));
         }
         return 0;
     }
@@ -163,10 +166,10 @@ int addr_parse(struct slice text, struct addr *addr_out, struct err *err) {
     }
     struct slice host;
     if (addr_split(text, &host, &port, NULL) != 0 || !set_numeric(addr_out, host, port)) {
-        return err_set(err,
-                       "expected an IP address and a port (127.0.0.1:8443, [::1]:8443, *:8443) or unix:path, got '" SLICE_FMT
-                       "'",
-                       SLICE_ARG(text));
+        return err_set(
+            err,
+            "expected an IP address and a port (127.0.0.1:8443, [::1]:8443, *:8443) or unix:path, got '" SLICE_FMT "'",
+            SLICE_ARG(text));
     }
     return 0;
 }
@@ -182,7 +185,8 @@ static bool is_known(const struct addr *addrs, size_t count, const struct addr *
     return false;
 }
 
-int addr_resolve(struct slice host, uint16_t port, struct addr *addrs_out, size_t max, size_t *count_out, struct err *err) {
+int addr_resolve(struct slice host, uint16_t port, struct addr *addrs_out, size_t max, size_t *count_out,
+                 struct err *err) {
     *count_out = 0;
     if (max == 0 || set_numeric(&addrs_out[0], host, port)) {
         *count_out = max > 0 ? 1 : 0;
@@ -199,7 +203,8 @@ int addr_resolve(struct slice host, uint16_t port, struct addr *addrs_out, size_
     struct addrinfo *list = NULL;
     int result = getaddrinfo(name, NULL, &hints, &list);
     if (result != 0) {
-        return err_set(err, "cannot resolve '%s': %s", name, result == EAI_SYSTEM ? strerror(errno) : gai_strerror(result));
+        return err_set(err, "cannot resolve '%s': %s", name,
+                       result == EAI_SYSTEM ? strerror(errno) : gai_strerror(result));
     }
     for (const struct addrinfo *item = list; item && *count_out < max; item = item->ai_next) {
         struct addr addr;
@@ -252,17 +257,23 @@ const char *addr_format(const struct addr *addr, char *out) {
 
 uint16_t addr_port(const struct addr *addr) {
     switch (addr->sa.sa_family) {
-    case AF_INET: return ntohs(addr->in.sin_port);
-    case AF_INET6: return ntohs(addr->in6.sin6_port);
-    default: return 0;
+    case AF_INET:
+        return ntohs(addr->in.sin_port);
+    case AF_INET6:
+        return ntohs(addr->in6.sin6_port);
+    default:
+        return 0;
     }
 }
 
 bool addr_is_loopback(const struct addr *addr) {
     switch (addr->sa.sa_family) {
-    case AF_INET: return ntohl(addr->in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
-    case AF_INET6: return IN6_IS_ADDR_LOOPBACK(&addr->in6.sin6_addr);
-    default: return addr->sa.sa_family == AF_UNIX;
+    case AF_INET:
+        return ntohl(addr->in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    case AF_INET6:
+        return IN6_IS_ADDR_LOOPBACK(&addr->in6.sin6_addr);
+    default:
+        return addr->sa.sa_family == AF_UNIX;
     }
 }
 
@@ -271,9 +282,12 @@ bool addr_eq(const struct addr *a, const struct addr *b) {
         return false;
     }
     switch (a->sa.sa_family) {
-    case AF_INET: return a->in.sin_addr.s_addr == b->in.sin_addr.s_addr;
-    case AF_INET6: return IN6_ARE_ADDR_EQUAL(&a->in6.sin6_addr, &b->in6.sin6_addr);
-    default: return a->len == b->len && memcmp(&a->storage, &b->storage, a->len) == 0;
+    case AF_INET:
+        return a->in.sin_addr.s_addr == b->in.sin_addr.s_addr;
+    case AF_INET6:
+        return IN6_ARE_ADDR_EQUAL(&a->in6.sin6_addr, &b->in6.sin6_addr);
+    default:
+        return a->len == b->len && memcmp(&a->storage, &b->storage, a->len) == 0;
     }
 }
 
@@ -318,7 +332,8 @@ int cidr_parse(struct slice text, struct cidr *cidr_out, struct err *err) {
         return err_set(err, "%s, got '" SLICE_FMT "'", EXPECTED, SLICE_ARG(text));
     }
     struct cidr cidr = {.is_v6 = addr.sa.sa_family == AF_INET6};
-    memcpy(cidr.bytes, cidr.is_v6 ? (const void *)&addr.in6.sin6_addr : (const void *)&addr.in.sin_addr, cidr.is_v6 ? 16 : 4);
+    memcpy(cidr.bytes, cidr.is_v6 ? (const void *)&addr.in6.sin6_addr : (const void *)&addr.in.sin_addr,
+           cidr.is_v6 ? 16 : 4);
     /* "::ffff:192.0.2.0/120" was written with the length of IPv6 and means 192.0.2.0/24. */
     bool is_mapped = !cidr.is_v6 && slice_index(host, ':') < host.len;
     int width = cidr.is_v6 || is_mapped ? 128 : 32;
@@ -328,7 +343,8 @@ int cidr_parse(struct slice text, struct cidr *cidr_out, struct err *err) {
                        SLICE_ARG(text), width);
     }
     if (is_mapped && cidr.bits < 96) {
-        return err_set(err, "%s, got '" SLICE_FMT "', which reaches beyond IPv4-mapped addresses", EXPECTED, SLICE_ARG(text));
+        return err_set(err, "%s, got '" SLICE_FMT "', which reaches beyond IPv4-mapped addresses", EXPECTED,
+                       SLICE_ARG(text));
     }
     if (is_mapped) {
         cidr.bits = (uint8_t)(cidr.bits - 96);

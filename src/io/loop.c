@@ -3,9 +3,9 @@
  *
  * A turn:  wait -> descriptors, timers, signals -> triggered watches -> deferred tasks
  *
- * Reading is registered once and stays so (EV_PERSIST): no epoll_ctl for a request on a kept connection. When an owner stops
- * reading, the registration is taken back only if the descriptor becomes ready meanwhile. Timers of a duration that is used often wait
- * in a queue of that duration; others in libevent's heap.
+ * Reading is registered once and stays so (EV_PERSIST): no epoll_ctl for a request on a kept connection. When an owner
+ * stops reading, the registration is taken back only if the descriptor becomes ready meanwhile. Timers of a duration
+ * that is used often wait in a queue of that duration; others in libevent's heap.
  */
 /* First: these borrow the name LIST_ENTRY, which is ours below. */
 #include <event2/event.h>
@@ -22,7 +22,8 @@
 #define DURATION_PROBES 4
 /* So often must a duration be used before it gets a queue of its own. */
 #define DURATION_FREQUENT 8
-/* Tasks may put on further tasks for the same turn (one object's end is another's); a chain longer than this goes on in the next. */
+/* Tasks may put on further tasks for the same turn (one object's end is another's); a chain longer than this goes on in
+ * the next. */
 #define TASK_ROUNDS 32
 
 struct duration {
@@ -181,7 +182,7 @@ void loop_free(struct loop *loop) {
     while (!list_is_empty(&loop->tasks)) {
         run_tasks(loop);
     }
-    LIST_EACH(node, next, &loop->signals) {
+    LIST_EACH (node, next, &loop->signals) {
         struct signal_watch *watch = LIST_ENTRY(node, struct signal_watch, node);
         (void)event_del(&watch->event);
         mem_free(watch);

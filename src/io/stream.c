@@ -19,7 +19,8 @@ static void reap(void *arg) {
     stream->ops->free(stream);
 }
 
-void stream_init(struct stream *stream, const struct stream_ops *ops, struct loop *loop, int fd, stream_fn *fn, void *owner) {
+void stream_init(struct stream *stream, const struct stream_ops *ops, struct loop *loop, int fd, stream_fn *fn,
+                 void *owner) {
     *stream = (struct stream){.ops = ops, .loop = loop, .fn = fn, .owner = owner, .fd = fd};
     loop_task_init(&stream->reap, reap, stream);
 }
@@ -52,18 +53,28 @@ const char *stream_error(const struct stream *stream) { return stream->failure ?
 
 const char *stream_errno_text(int errnum) {
     switch (errnum) {
-    case ECONNREFUSED: return "connection refused";
-    case ECONNRESET: return "connection reset by peer";
-    case EPIPE: return "closed by peer";
-    case EHOSTUNREACH: return "no route to host";
-    case ENETUNREACH: return "network is unreachable";
-    case ETIMEDOUT: return "timed out";
-    case EADDRNOTAVAIL: return "no local address or port available";
+    case ECONNREFUSED:
+        return "connection refused";
+    case ECONNRESET:
+        return "connection reset by peer";
+    case EPIPE:
+        return "closed by peer";
+    case EHOSTUNREACH:
+        return "no route to host";
+    case ENETUNREACH:
+        return "network is unreachable";
+    case ETIMEDOUT:
+        return "timed out";
+    case EADDRNOTAVAIL:
+        return "no local address or port available";
     case EMFILE:
-    case ENFILE: return "out of file descriptors";
+    case ENFILE:
+        return "out of file descriptors";
     case EACCES:
-    case EPERM: return "not permitted";
-    default: break;
+    case EPERM:
+        return "not permitted";
+    default:
+        break;
     }
     const char *text = strerrordesc_np(errnum);
     return text ? text : "unknown error";

@@ -1,11 +1,11 @@
 /*
- * stream_plain: bytes in the clear over a connected socket (TCP, a unix socket, one end of a socketpair). Links to upstreams,
- * whoami and the admin server use it.
+ * stream_plain: bytes in the clear over a connected socket (TCP, a unix socket, one end of a socketpair). Links to
+ * upstreams, whoami and the admin server use it.
  *
  *   CONNECTING --READY--> OPEN          CONNECTING --FAILED--> DEAD
  *
- * Reads and writes go straight to the socket; waiting to write begins only when the socket has no room. A write that breaks
- * does not end reading: what the peer said before it went away is still there (an upstream that answers early).
+ * Reads and writes go straight to the socket; waiting to write begins only when the socket has no room. A write that
+ * breaks does not end reading: what the peer said before it went away is still there (an upstream that answers early).
  */
 #include <errno.h>
 #include <sys/socket.h>
