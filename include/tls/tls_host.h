@@ -1,6 +1,6 @@
 /*
- * tls_host: what a handshake needs to know of one hostname: certificates, whether to ask for the client's, whom to trust. Immutable,
- * shared: snapshots hold it, and every connection that was made under it.
+ * tls_host: what a handshake needs to know of one hostname: certificates, whether to ask for the client's, whom to
+ * trust. Immutable, shared: snapshots hold it, and every connection that was made under it.
  */
 #ifndef SALLYPORT_TLS_TLS_HOST_H
 #define SALLYPORT_TLS_TLS_HOST_H
@@ -14,11 +14,11 @@ enum client_certificate { CLIENT_CERTIFICATE_OFF, CLIENT_CERTIFICATE_REQUEST, CL
 struct tls_host;
 
 struct tls_host_source {
-    const char *name;             /* as configured: "iot.example.test" or "*.example.test" */
-    struct keypair **keypairs;    /* one for each key type; at least one */
+    const char *name;          /* as configured: "iot.example.test" or "*.example.test" */
+    struct keypair **keypairs; /* one for each key type; at least one */
     size_t keypair_count;
     enum client_certificate mode;
-    struct trust *trust;          /* NULL with OFF */
+    struct trust *trust; /* NULL with OFF */
 };
 
 /* Takes references of its own. */

@@ -1,34 +1,37 @@
 /*
- * tls_profile: the TLS settings of the gateway (versions, ciphers, groups, ticket keys) and the one SSL_CTX made of them. It holds no certificate
- * and no default host: everything of a hostname is set on the connection in the ClientHello callback.
+ * tls_profile: the TLS settings of the gateway (versions, ciphers, groups, ticket keys) and the one SSL_CTX made of
+ * them. It holds no certificate and no default host: everything of a hostname is set on the connection in the
+ * ClientHello callback.
  *
- * Always: no compression, no renegotiation, no early data, no post-handshake authentication, no session cache, one stateless ticket,
- * server preference of ciphers, a bounded certificate list, security level 2.
+ * Always: no compression, no renegotiation, no early data, no post-handshake authentication, no session cache, one
+ * stateless ticket, server preference of ciphers, a bounded certificate list, security level 2.
  */
 #ifndef SALLYPORT_TLS_TLS_PROFILE_H
 #define SALLYPORT_TLS_TLS_PROFILE_H
 
 #include "base/err.h"
-#include "base/slice.h"
 #include "base/reason.h"
+#include "base/slice.h"
 #include "tls/tls_host.h"
 
 struct tls_profile_source {
-    const char *min_version;       /* "1.2" or "1.3" */
-    long session_timeout;          /* seconds since the first authentication for which a session resumes; 0: no resumption */
-    const char *ciphers;           /* "secure" (ECDHE with AEAD), or an OpenSSL list for TLS 1.2 */
-    const char *groups;            /* "X25519:P-256:P-384:P-521" */
+    const char *min_version; /* "1.2" or "1.3" */
+    long session_timeout;    /* seconds since the first authentication for which a session resumes; 0: no resumption */
+    const char *ciphers;     /* "secure" (ECDHE with AEAD), or an OpenSSL list for TLS 1.2 */
+    const char *groups;      /* "X25519:P-256:P-384:P-521" */
     size_t certificate_chain_size; /* bytes of the client's Certificate message */
 };
 
-/* The hostname seam: the only matcher is the owner's (route/hostname). server_name is the normalised name in the ClientHello, ptr NULL when it has none. Returns
- * REASON_NONE with a reference in *host_out and the connection's server name in *name_out (valid as long as *host_out, or as the owner),
- * or UNKNOWN_HOSTNAME, SNI_MISSING. Called once per handshake. */
+/* The hostname seam: the only matcher is the owner's (route/hostname). server_name is the normalised name in the
+ * ClientHello, ptr NULL when it has none. Returns REASON_NONE with a reference in *host_out, or UNKNOWN_HOSTNAME or
+ * SNI_MISSING and nothing. Called once per handshake. Without SNI the connection's server name is the name of the host
+ * chosen. */
 typedef enum reason tls_select_fn(void *owner, struct slice server_name, struct tls_host **host_out);
 
 struct tls_profile;
 
-/* Keys for tickets, random, made once per process start (or handed over, later, so that all workers share them). They rotate: new tickets use the newest, the one before still opens. */
+/* Keys for tickets, random, made once per process start (or handed over, later, so that all workers share them). They
+ * rotate: new tickets use the newest, the one before still opens. */
 struct ticket_keys;
 struct ticket_keys *ticket_keys_new(void);
 /* Makes a new current key when the newest is older than rotation seconds; call it about once a minute. */
@@ -36,7 +39,8 @@ void ticket_keys_rotate(struct ticket_keys *keys, int64_t now_ms, int64_t rotati
 void ticket_keys_free(struct ticket_keys **keys);
 
 /* keys must outlive the profile. The texts in err name the setting ("tls.ciphers: no cipher matches ..."). */
-MUST_CHECK struct tls_profile *tls_profile_new(const struct tls_profile_source *source, struct ticket_keys *keys, struct err *err);
+MUST_CHECK struct tls_profile *tls_profile_new(const struct tls_profile_source *source, struct ticket_keys *keys,
+                                               struct err *err);
 struct tls_profile *tls_profile_ref(struct tls_profile *profile);
 void tls_profile_unref(struct tls_profile **profile);
 

@@ -1,0 +1,347 @@
+/*
+ * stream_tls: the server side of TLS as an io/stream. The proxy's client opens one for each accepted connection;
+ * readiness comes from io/loop, bytes go by SSL_read and SSL_write directly on the socket. Owns the descriptor, the
+ * SSL, the handshake's record and, until it is taken, the peer.
+ *
+ *   HANDSHAKING --READY--> OPEN --read or write broke--> DEAD
+ *        \------FAILED---------------------------------> DEAD
+ *
+ * A read may have to wait until the socket can be written, and a write until it can be read; `read_waits` and
+ * `write_waits` say for what. Bytes that OpenSSL holds decrypted make no socket readable, so reading triggers itself as
+ * long as there are any.
+ */
+#include "tls/stream_tls.h"
+
+#include <limits.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <sys/socket.h>
+
+#include "base/mem.h"
+#include "bio_priv.h"
+#include "handshake_priv.h"
+#include "io/stream_impl.h"
+
+#define RECORD_MAX 16384
+/* Input thrown away when a connection is closed: unread bytes would make the kernel send a reset, which may overtake
+ * our last words. */
+#define DISCARD_MAX (256 * 1024)
+
+enum tls_state { TLS_HANDSHAKING, TLS_OPEN, TLS_DEAD };
+
+struct stream_tls {
+    struct stream base;
+    enum tls_state state;
+    SSL *ssl;
+    struct loop_watch *watch;
+    struct handshake *handshake; /* while HANDSHAKING, and after FAILED */
+    struct peer *peer;
+    bool is_silent;      /* the client went away before its ClientHello */
+    bool wants_reading;  /* the owner's wish */
+    bool wants_writable; /* a write was short */
+    int handshake_waits; /* LOOP_READ or LOOP_WRITE: what the next step of each waits for */
+    int read_waits;
+    int write_waits;
+    size_t retry_len;          /* bytes of a record that OpenSSL has begun to send: the next write starts with them */
+    bool is_read_over;         /* EOF or broken */
+    bool is_write_over;        /* half closed or broken */
+    bool has_close_notify_due; /* close_notify is still to be sent */
+};
+
+static struct stream_tls *tls_of(struct stream *stream) { return (struct stream_tls *)stream; }
+static const struct stream_tls *tls_of_const(const struct stream *stream) { return (const struct stream_tls *)stream; }
+
+static void update_interest(struct stream_tls *tls) {
+    int interest = 0;
+    if (tls->state == TLS_HANDSHAKING) {
+        interest = tls->handshake_waits;
+    } else if (tls->state == TLS_OPEN) {
+        interest |= tls->wants_reading && !tls->is_read_over ? tls->read_waits : 0;
+        interest |= tls->wants_writable ? tls->write_waits : 0;
+        interest |= tls->has_close_notify_due ? LOOP_WRITE : 0;
+    }
+    loop_watch_set(tls->watch, interest);
+}
+
+static void set_state(struct stream_tls *tls, enum tls_state state) {
+    tls->state = state;
+    update_interest(tls);
+}
+
+/* Decrypted bytes inside OpenSSL are as good as a readable socket. */
+static void trigger_pending(struct stream_tls *tls) {
+    if (tls->state == TLS_OPEN && tls->wants_reading && !tls->is_read_over && SSL_pending(tls->ssl) > 0) {
+        loop_watch_trigger(tls->watch, LOOP_READ);
+    }
+}
+
+/* ---- handshake ---- */
+
+static void finish_handshake(struct stream_tls *tls) {
+    tls->peer = peer_capture(tls->handshake, tls->ssl);
+    SSL_set_app_data(tls->ssl, NULL);
+    handshake_free(&tls->handshake);
+    SSL_set0_CA_list(tls->ssl, NULL); /* served its purpose */
+    set_state(tls, TLS_OPEN);
+    if (stream_emit(&tls->base, STREAM_READY)) {
+        trigger_pending(tls);
+    }
+}
+
+static void fail_handshake(struct stream_tls *tls) {
+    struct handshake *handshake = tls->handshake;
+    if (handshake->full.leaf) {
+        tls->peer = peer_capture(handshake, tls->ssl);
+    }
+    stream_set_failure(&tls->base, handshake->detail, socket_bio_errno(SSL_get_rbio(tls->ssl)));
+    set_state(tls, TLS_DEAD);
+    (void)!stream_emit(&tls->base, STREAM_FAILED);
+}
+
+static void step_handshake(struct stream_tls *tls) {
+    ERR_clear_error();
+    int result = SSL_do_handshake(tls->ssl);
+    int error = SSL_get_error(tls->ssl, result);
+    if (result == 1 && SSL_session_reused(tls->ssl) && !tls->handshake->has_resumed) {
+        handshake_refuse(tls->handshake, REASON_HANDSHAKE_FAILED, "a session was resumed that was not judged");
+        fail_handshake(tls);
+    } else if (result == 1) {
+        finish_handshake(tls);
+    } else if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) {
+        tls->handshake_waits = error == SSL_ERROR_WANT_READ ? LOOP_READ : LOOP_WRITE;
+        update_interest(tls);
+    } else {
+        bool is_gone = handshake_explain(tls->handshake, tls->ssl, error, socket_bio_errno(SSL_get_rbio(tls->ssl)));
+        tls->is_silent = is_gone && !tls->handshake->has_hello;
+        fail_handshake(tls);
+    }
+}
+
+/* ---- bytes ---- */
+
+/* A read or write failed for good: remembers why. */
+static void break_off(struct stream_tls *tls, int ssl_error) {
+    unsigned long code = ERR_peek_last_error();
+    int errnum = socket_bio_errno(SSL_get_rbio(tls->ssl));
+    const char *text = ERR_GET_LIB(code) == ERR_LIB_SSL ? ERR_reason_error_string(code) : NULL;
+    if (ssl_error == SSL_ERROR_SSL && ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
+        stream_set_failure(&tls->base, "closed without close_notify", 0);
+    } else if (ssl_error == SSL_ERROR_SYSCALL && errnum != 0) {
+        stream_set_failure(&tls->base, NULL, errnum);
+    } else {
+        stream_set_failure(&tls->base, text ? text : "TLS failed", 0);
+    }
+    openssl_drain(NULL, "TLS");
+    tls->is_read_over = tls->is_write_over = true;
+    set_state(tls, TLS_DEAD);
+}
+
+static ssize_t tls_read(struct stream *stream, void *buf, size_t size) {
+    struct stream_tls *tls = tls_of(stream);
+    if (tls->state != TLS_OPEN) {
+        return tls->state == TLS_DEAD ? STREAM_BROKEN : STREAM_AGAIN;
+    }
+    if (tls->is_read_over) {
+        return STREAM_EOF;
+    }
+    ERR_clear_error();
+    int n = SSL_read(tls->ssl, buf, size > INT_MAX ? INT_MAX : (int)size);
+    if (n > 0) {
+        return n;
+    }
+    int error = SSL_get_error(tls->ssl, n);
+    switch (error) {
+    case SSL_ERROR_WANT_READ:
+    case SSL_ERROR_WANT_WRITE:
+        tls->read_waits = error == SSL_ERROR_WANT_READ ? LOOP_READ : LOOP_WRITE;
+        update_interest(tls);
+        return STREAM_AGAIN;
+    case SSL_ERROR_ZERO_RETURN:
+        tls->is_read_over = true;
+        update_interest(tls);
+        return STREAM_EOF;
+    default:
+        break_off(tls, error);
+        return STREAM_BROKEN;
+    }
+}
+
+static ssize_t tls_write(struct stream *stream, struct slice bytes) {
+    struct stream_tls *tls = tls_of(stream);
+    if (tls->state == TLS_DEAD || tls->is_write_over) {
+        return STREAM_BROKEN;
+    }
+    INVARIANT(bytes.len >= tls->retry_len); /* what was not taken has to come again */
+    size_t done = 0;
+    while (tls->state == TLS_OPEN && done < bytes.len) {
+        size_t rest = bytes.len - done;
+        int chunk = tls->retry_len > 0 ? (int)tls->retry_len : (int)(rest < RECORD_MAX ? rest : RECORD_MAX);
+        ERR_clear_error();
+        int n = SSL_write(tls->ssl, bytes.ptr + done, chunk);
+        tls->retry_len = 0;
+        if (n > 0) {
+            done += (size_t)n;
+            continue;
+        }
+        int error = SSL_get_error(tls->ssl, n);
+        if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE) {
+            break_off(tls, error);
+            return STREAM_BROKEN;
+        }
+        tls->retry_len = (size_t)chunk;
+        tls->write_waits = error == SSL_ERROR_WANT_READ ? LOOP_READ : LOOP_WRITE;
+        break;
+    }
+    if (done < bytes.len) {
+        tls->wants_writable = true;
+        update_interest(tls);
+    }
+    return (ssize_t)done;
+}
+
+static void tls_set_reading(struct stream *stream, bool on) {
+    struct stream_tls *tls = tls_of(stream);
+    tls->wants_reading = on;
+    update_interest(tls);
+    trigger_pending(tls);
+}
+
+/* ---- closing ---- */
+
+/* Sends close_notify, then FIN; later when the socket has no room. */
+static void send_close_notify(struct stream_tls *tls) {
+    ERR_clear_error();
+    int result = SSL_shutdown(tls->ssl);
+    tls->has_close_notify_due = result < 0 && SSL_get_error(tls->ssl, result) == SSL_ERROR_WANT_WRITE;
+    openssl_drain(NULL, "TLS");
+    if (!tls->has_close_notify_due) {
+        (void)shutdown(tls->base.fd, SHUT_WR);
+    }
+    update_interest(tls);
+}
+
+static void tls_shutdown_write(struct stream *stream) {
+    struct stream_tls *tls = tls_of(stream);
+    if (tls->state == TLS_OPEN && !tls->is_write_over) {
+        tls->is_write_over = true;
+        tls->wants_writable = false;
+        send_close_notify(tls);
+    }
+}
+
+static void discard_input(int fd) {
+    char bytes[4096];
+    size_t total = 0;
+    ssize_t n;
+    while (total < DISCARD_MAX && (n = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT)) > 0) {
+        total += (size_t)n;
+    }
+}
+
+static void tls_close(struct stream *stream, bool reset) {
+    struct stream_tls *tls = tls_of(stream);
+    if (!reset) {
+        tls_shutdown_write(stream);
+        (void)shutdown(stream->fd, SHUT_WR);
+        discard_input(stream->fd);
+    }
+    loop_watch_free(&tls->watch);
+}
+
+static void tls_free(struct stream *stream) {
+    struct stream_tls *tls = tls_of(stream);
+    SSL_free(tls->ssl);
+    handshake_free(&tls->handshake);
+    peer_free(&tls->peer);
+    mem_free(tls);
+}
+
+static const struct stream_ops TLS_OPS = {
+    .read = tls_read,
+    .write = tls_write,
+    .set_reading = tls_set_reading,
+    .shutdown_write = tls_shutdown_write,
+    .close = tls_close,
+    .free = tls_free,
+};
+
+/* ---- readiness ---- */
+
+static void on_ready(void *arg, int ready) {
+    struct stream_tls *tls = arg;
+    if (tls->state == TLS_HANDSHAKING) {
+        step_handshake(tls);
+        return;
+    }
+    if (tls->has_close_notify_due && (ready & LOOP_WRITE)) {
+        send_close_notify(tls);
+    }
+    if (tls->wants_writable && (ready & tls->write_waits)) {
+        tls->wants_writable = false;
+        tls->write_waits = LOOP_WRITE;
+        if (!stream_emit(&tls->base, STREAM_WRITABLE)) {
+            return;
+        }
+        update_interest(tls);
+    }
+    bool is_readable = (ready & tls->read_waits) || ((ready & LOOP_READ) && SSL_pending(tls->ssl) > 0);
+    if (tls->state == TLS_OPEN && tls->wants_reading && !tls->is_read_over && is_readable) {
+        tls->read_waits = LOOP_READ;
+        if (!stream_emit(&tls->base, STREAM_READABLE)) {
+            return;
+        }
+        update_interest(tls);
+        trigger_pending(tls);
+    }
+}
+
+struct stream *stream_tls_accept(struct loop *loop, int fd, struct tls_profile *profile, tls_select_fn *select,
+                                 stream_fn *fn, void *owner) {
+    struct stream_tls *tls = NEW(struct stream_tls);
+    stream_prepare_fd(fd);
+    stream_init(&tls->base, &TLS_OPS, loop, fd, fn, owner);
+    tls->handshake = handshake_new(profile, select, owner);
+    tls->wants_reading = true;
+    tls->handshake_waits = tls->read_waits = LOOP_READ;
+    tls->write_waits = LOOP_WRITE;
+    tls->ssl = SSL_new(tls_profile_ctx(profile));
+    INVARIANT(tls->ssl);
+    SSL_set_app_data(tls->ssl, tls->handshake);
+    BIO *bio = socket_bio_new(fd);
+    SSL_set_bio(tls->ssl, bio, bio);
+    SSL_set_accept_state(tls->ssl);
+    tls->watch = loop_watch_new(loop, fd, on_ready, tls);
+    update_interest(tls);
+    return &tls->base;
+}
+
+/* ---- what the owner may ask ---- */
+
+struct peer *stream_tls_take_peer(struct stream *stream) {
+    struct stream_tls *tls = tls_of(stream);
+    INVARIANT(stream->is_open && tls->peer);
+    struct peer *peer = tls->peer;
+    tls->peer = NULL;
+    return peer;
+}
+
+void stream_tls_failure(const struct stream *stream, struct handshake_failure *failure_out) {
+    const struct stream_tls *tls = tls_of_const(stream);
+    const struct handshake *handshake = tls->handshake;
+    INVARIANT(handshake);
+    *failure_out = (struct handshake_failure){
+        .reason = handshake->reason == REASON_NONE ? REASON_HANDSHAKE_FAILED : handshake->reason,
+        .is_silent = tls->is_silent,
+        .hostname = handshake->host ? tls_host_name(handshake->host) : NULL,
+        .tls_version = handshake->host && SSL_version(tls->ssl) <= TLS1_3_VERSION ? SSL_get_version(tls->ssl) : NULL,
+        .peer = tls->peer,
+    };
+    const char *detail = handshake->reason == REASON_NONE ? "the handshake is not over" : handshake->detail;
+    (void)snprintf(failure_out->detail, sizeof failure_out->detail, "%s", detail);
+    (void)snprintf(failure_out->server_name, sizeof failure_out->server_name, "%s", handshake->server_name);
+}
+
+bool stream_tls_has_hello(const struct stream *stream) {
+    const struct stream_tls *tls = tls_of_const(stream);
+    return !tls->handshake || tls->handshake->has_hello;
+}

@@ -1,0 +1,189 @@
+/*
+ * tls_host: one hostname's part of a handshake, prepared once: certificate chains and CA names as OpenSSL wants them,
+ * and the digest that sessions are bound to. The ClientHello callback (sni.c) puts it on the connection with
+ * tls_host_apply().
+ *
+ * Everything is set on the SSL itself. Nothing comes by switching its SSL_CTX: that leaves verification settings and
+ * ticket keys behind, and comes after the session was looked up.
+ */
+#include "tls/tls_host.h"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include "base/mem.h"
+#include "handshake_priv.h"
+
+struct tls_host {
+    unsigned refs;
+    char *name;
+    struct keypair **keypairs;
+    STACK_OF(X509) * *chains; /* the certificates after the leaf, for each keypair */
+    size_t keypair_count;
+    enum client_certificate mode;
+    struct trust *trust;
+    STACK_OF(X509_NAME) * ca_names; /* NULL: send none */
+    uint8_t binding[SHA256_SIZE];
+};
+
+static int check_source(const struct tls_host_source *source, struct err *err) {
+    if (source->keypair_count == 0) {
+        return err_set(err, "hostname %s has no certificate", source->name);
+    }
+    for (size_t i = 0; i < source->keypair_count; i++) {
+        for (size_t j = 0; j < i; j++) {
+            const char *type = keypair_type(source->keypairs[i]);
+            if (strcmp(type, keypair_type(source->keypairs[j])) == 0) {
+                return err_set(err, "hostname %s has two certificates of type %s", source->name, type);
+            }
+        }
+    }
+    if (source->mode != CLIENT_CERTIFICATE_OFF && !source->trust) {
+        return err_set(err, "hostname %s asks for client certificates but has no CA bundle", source->name);
+    }
+    return 0;
+}
+
+static int build_chain(const struct keypair *keypair, STACK_OF(X509) * *chain_out) {
+    const struct cert_list *certs = keypair_chain(keypair);
+    *chain_out = sk_X509_new_null();
+    if (!*chain_out) {
+        return -1;
+    }
+    for (size_t i = 1; i < certs->count; i++) {
+        if (!X509_add_cert(*chain_out, cert_x509(certs->items[i]), X509_ADD_FLAG_UP_REF)) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int build_ca_names(struct tls_host *host) {
+    const struct cert *const *certs = NULL;
+    size_t count = host->mode == CLIENT_CERTIFICATE_OFF ? 0 : trust_ca_names(host->trust, &certs);
+    if (count == 0) {
+        return 0;
+    }
+    host->ca_names = sk_X509_NAME_new_null();
+    for (size_t i = 0; host->ca_names && i < count; i++) {
+        X509_NAME *name = X509_NAME_dup(X509_get_subject_name(cert_x509(certs[i])));
+        if (!name || !sk_X509_NAME_push(host->ca_names, name)) {
+            X509_NAME_free(name);
+            return -1;
+        }
+    }
+    return host->ca_names ? 0 : -1;
+}
+
+/* Length, name, mode, trust: no two different hosts give the same bytes. */
+static void compute_binding(struct tls_host *host) {
+    static const uint8_t NO_TRUST[SHA256_SIZE];
+    struct sbuf bytes;
+    sbuf_init(&bytes, 4096);
+    sbuf_append_str(&bytes, "sallyport session 1\n");
+    sbuf_append_u64(&bytes, strlen(host->name));
+    sbuf_append_char(&bytes, '\n');
+    sbuf_append_str(&bytes, host->name);
+    sbuf_append_char(&bytes, (char)('0' + (int)host->mode));
+    sbuf_append(&bytes, slice_make(host->trust ? trust_id(host->trust) : NO_TRUST, SHA256_SIZE));
+    INVARIANT(!bytes.overflow);
+    sha256(sbuf_slice(&bytes), host->binding);
+    sbuf_fini(&bytes);
+}
+
+struct tls_host *tls_host_new(const struct tls_host_source *source, struct err *err) {
+    if (check_source(source, err) != 0) {
+        return NULL;
+    }
+    struct tls_host *host = NEW(struct tls_host);
+    host->refs = 1;
+    host->name = mem_strdup(source->name);
+    host->mode = source->mode;
+    host->trust = source->trust ? trust_ref(source->trust) : NULL;
+    host->keypairs = NEW_ARRAY(struct keypair *, source->keypair_count);
+    host->chains = NEW_ARRAY(STACK_OF(X509) *, source->keypair_count);
+    for (size_t i = 0; i < source->keypair_count; i++) {
+        host->keypairs[i] = keypair_ref(source->keypairs[i]);
+        host->keypair_count++;
+        if (build_chain(host->keypairs[i], &host->chains[i]) != 0) {
+            goto failed;
+        }
+    }
+    if (build_ca_names(host) != 0) {
+        goto failed;
+    }
+    compute_binding(host);
+    return host;
+
+failed:
+    openssl_drain(err, "TLS settings of the hostname");
+    tls_host_unref(&host);
+    return NULL;
+}
+
+struct tls_host *tls_host_ref(struct tls_host *host) {
+    host->refs++;
+    return host;
+}
+
+void tls_host_unref(struct tls_host **host_ptr) {
+    struct tls_host *host = *host_ptr;
+    *host_ptr = NULL;
+    if (!host || --host->refs > 0) {
+        return;
+    }
+    for (size_t i = 0; i < host->keypair_count; i++) {
+        sk_X509_pop_free(host->chains[i], X509_free);
+        keypair_unref(&host->keypairs[i]);
+    }
+    sk_X509_NAME_pop_free(host->ca_names, X509_NAME_free);
+    trust_unref(&host->trust);
+    mem_free(host->chains);
+    mem_free(host->keypairs);
+    mem_free(host->name);
+    mem_free(host);
+}
+
+const char *tls_host_name(const struct tls_host *host) { return host->name; }
+struct trust *tls_host_trust(const struct tls_host *host) {
+    return host->trust;
+}
+enum client_certificate tls_host_mode(const struct tls_host *host) { return host->mode; }
+const uint8_t *tls_host_binding(const struct tls_host *host) { return host->binding; }
+
+static int apply_client_certificate(const struct tls_host *host, SSL *ssl) {
+    if (host->mode == CLIENT_CERTIFICATE_OFF) {
+        SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
+        return 0;
+    }
+    bool is_required = host->mode == CLIENT_CERTIFICATE_REQUIRE;
+    SSL_set_verify(ssl, SSL_VERIFY_PEER | (is_required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
+    if (host->ca_names) {
+        /* The SSL wants a list of its own and frees it; there is no way to share one. */
+        STACK_OF(X509_NAME) *names = SSL_dup_CA_list(host->ca_names);
+        if (!names) {
+            return -1;
+        }
+        SSL_set0_CA_list(ssl, names);
+    }
+    return 0;
+}
+
+int tls_host_apply(const struct tls_host *host, SSL *ssl) {
+    for (size_t i = 0; i < host->keypair_count; i++) {
+        const struct keypair *keypair = host->keypairs[i];
+        X509 *leaf = cert_x509(keypair_chain(keypair)->items[0]);
+        if (SSL_use_cert_and_key(ssl, leaf, keypair_key(keypair), host->chains[i], 1) != 1) {
+            goto failed;
+        }
+    }
+    if (SSL_set_session_id_context(ssl, host->binding, sizeof host->binding) != 1 ||
+        apply_client_certificate(host, ssl) != 0) {
+        goto failed;
+    }
+    return 0;
+
+failed:
+    openssl_drain(NULL, "hostname");
+    return -1;
+}
