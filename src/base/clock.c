@@ -159,8 +159,8 @@ const char *clock_format_http(time_t t, char out[CLOCK_TEXT_SIZE]) {
                                        "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
     int64_t clamped = t < 0 ? 0 : t > YEAR_9999 ? YEAR_9999 : (int64_t)t;
     struct civil c = civil_from_unix(clamped);
-    snprintf(out, CLOCK_TEXT_SIZE, "%s, %02u %s %04u %02u:%02u:%02u GMT", days[clamped / DAY % 7], (unsigned)c.day % 100,
-             months[c.month - 1], (unsigned)c.year % 10000, (unsigned)c.hour % 100, (unsigned)c.minute % 100,
-             (unsigned)c.second % 100);
+    snprintf(out, CLOCK_TEXT_SIZE, "%s, %02u %s %04u %02u:%02u:%02u GMT", days[clamped / DAY % 7],
+             (unsigned)c.day % 100, months[c.month - 1], (unsigned)c.year % 10000, (unsigned)c.hour % 100,
+             (unsigned)c.minute % 100, (unsigned)c.second % 100);
     return out;
 }

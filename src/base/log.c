@@ -6,12 +6,13 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/logsink.h"
 
-#define LINE_MAX_SIZE 8192
+#define MESSAGE_SIZE 8192
 
 static const char *const level_names[] = {
     [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARNING] = "warning", [LOG_ERROR] = "error"};
@@ -67,15 +68,17 @@ static void write_to_stderr(struct slice line) {
 void log_write(enum log_level level, const char *format, ...) {
     if (level < lowest_level)
         return;
-    struct sbuf raw, line;
-    sbuf_init(&raw, LINE_MAX_SIZE);
-    sbuf_init(&line, 4 * LINE_MAX_SIZE + CLOCK_TEXT_SIZE + 16);
+    char message[MESSAGE_SIZE];
     va_list args;
     va_start(args, format);
-    sbuf_vprintf(&raw, format, args);
+    bool is_cut = vsnprintf(message, sizeof message, format, args) >= (int)sizeof message;
     va_end(args);
-    if (raw.overflow)
-        sbuf_append_str(&raw, "(message too long)");
+
+    struct sbuf raw, line;
+    sbuf_init(&raw, 2 * MESSAGE_SIZE);
+    sbuf_init(&line, 8 * MESSAGE_SIZE + 2 * CLOCK_TEXT_SIZE);
+    sbuf_append_str(&raw, message);
+    sbuf_append_str(&raw, is_cut ? "..." : "");
     describe_scopes(innermost, &raw);
 
     char time_text[CLOCK_TEXT_SIZE];

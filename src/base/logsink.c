@@ -34,6 +34,7 @@
 #define GATHER_MS 20 /* lines that come this soon after the first one go out with it */
 #define RETRY_MS 250 /* after an error such as a full disk */
 #define CLOSE_SECONDS 2
+#define TURN_BYTES (256 * 1024) /* about as much a sink may write before it is another's turn */
 
 struct output {
     struct list node;
@@ -55,6 +56,7 @@ struct logsink {
     bool is_full;        /* dropping, until half of the buffer is free again */
     bool is_broken;      /* the reader has gone away */
     bool is_blocked;     /* thread's: the output would not take more; poll says when it does */
+    bool is_failing;     /* thread's: the last write ended in an error; try again later */
     bool is_closing;
     int64_t close_by_us; /* when is_closing: monotonic time after which what is left is given up */
     bool *closed_out;    /* set when the sink is freed; NULL: nobody waits */
@@ -231,10 +233,10 @@ static size_t portion_len(const struct output *output, struct slice s) {
     return len ? len : PIPE_BUF;
 }
 
-/* Writes until the buffer is empty or the output will not take more. Returns 0 or errno (EAGAIN: wait for poll). */
+/* Writes for a turn, or until the output will not take more. Returns 0 or errno (EAGAIN: poll says when). */
 static int write_some(struct logsink *sink) {
     struct output *output = sink->output;
-    while (sink->writing.len > 0) {
+    for (size_t total = 0; sink->writing.len > 0 && total < TURN_BYTES;) {
         struct pollfd ready = {.fd = output->fd, .events = POLLOUT};
         if (!output->is_file && poll(&ready, 1, 0) == 0)
             return EAGAIN;
@@ -248,13 +250,14 @@ static int write_some(struct logsink *sink) {
             return EIO;
         output->half = s.ptr[written - 1] == '\n' ? NULL : sink;
         sbuf_consume(&sink->writing, (size_t)written);
+        total += (size_t)written;
     }
     return 0;
 }
 
 /* One sink's turn; the lock is let go while it writes. */
 static void serve_sink(struct logsink *sink) {
-    sink->is_blocked = false;
+    sink->is_blocked = sink->is_failing = false;
     if (sink->output->half && sink->output->half != sink)
         return;
     if (sink->writing.len == 0) {
@@ -271,6 +274,7 @@ static void serve_sink(struct logsink *sink) {
     pthread_mutex_lock(&lock);
     sink->is_blocked = error == EAGAIN;
     sink->is_broken = error == EPIPE;
+    sink->is_failing = error && !sink->is_blocked && !sink->is_broken;
     if (sink->is_broken) {
         drop_writing(sink, sink->writing.len);
         sink->output->half = NULL;
@@ -296,11 +300,13 @@ static void writer_wait(void) {
     int timeout_ms = -1;
     LIST_EACH (node, next, &sinks) {
         const struct logsink *sink = LIST_ENTRY(node, struct logsink, node);
+        bool has_lines = sink->writing.len > 0 || sink->pending.len > 0;
+        bool must_wait = sink->is_failing || (sink->output->half && sink->output->half != sink);
         if (sink->is_blocked)
             fds[count++] = (struct pollfd){.fd = sink->output->fd, .events = POLLOUT};
-        else if (sink->writing.len == 0 && sink->pending.len > 0 && !sink->output->half)
-            return; /* came while another sink was written */
-        if (sink->writing.len > 0 || sink->pending.len > 0)
+        else if (has_lines && !must_wait)
+            return; /* its turn was over, or they came while another sink was written */
+        if (has_lines)
             timeout_ms = RETRY_MS;
     }
     writer_sleeps = true;
