@@ -38,6 +38,20 @@ MUST_CHECK struct crl *crl_load(crl_read_fn *read, void *source, const struct ce
  * first unusable one ends it with -1. Control side. */
 MUST_CHECK int crl_load_file(const char *path, const struct cert_list *issuers, void (*found)(void *arg, struct crl *crl), void *arg,
                              enum crl_fault *fault_out, struct err *err);
+/* A list that could not be used, for those who must know for which CA (`verify`). */
+struct crl_refusal {
+    enum crl_fault fault;
+    bool issuer_is_known; /* false: nothing was legible */
+    uint8_t issuer_name[SHA256_SIZE]; /* digest of the issuer's canonical name, as the list claims it */
+};
+struct crl_sink {
+    void (*found)(void *arg, struct crl *crl); /* the reference becomes its own */
+    /* Not 0: stop, and return that. err says what is wrong. */
+    int (*refused)(void *arg, const struct crl_refusal *refusal, const struct err *err);
+    void *arg;
+};
+/* Like crl_load_file, but the sink decides what an unusable list means. -1 also for a file that cannot be read or holds no list. */
+MUST_CHECK int crl_load_each(const char *path, const struct cert_list *issuers, const struct crl_sink *sink, struct err *err);
 /* From the block of another process's crl_bytes() (not copied; must outlive the object). Bounds are checked, so a damaged block is an error and nothing worse. */
 MUST_CHECK struct crl *crl_from_bytes(struct slice block, struct err *err);
 struct slice crl_bytes(const struct crl *crl);

@@ -23,12 +23,14 @@ struct trust_bundle {
     bool partial_chain;
     bool allow_sha1;
     bool strict;            /* RFC 5280 to the letter (X509_V_FLAG_X509_STRICT); `verify --strict` */
-    int max_depth;          /* intermediates between leaf and anchor; 0: the default of 8 */
+    int max_depth;          /* intermediates between leaf and anchor; 0: the default of 8; negative: none */
     enum crl_require crl_require;
     enum crl_on_expired crl_on_expired;
     long crl_grace_seconds;
     struct crl **crls; /* all CRLs of the bundle; several of one issuer are united */
     size_t crl_count;
+    const struct crl_refusal *crl_refusals; /* lists that could not be used: their CAs get crl_invalid where a list is asked for */
+    size_t crl_refusal_count;
 };
 
 struct trust;

@@ -33,6 +33,8 @@ struct verify_report {
     time_t revoked_at;         /* with CERTIFICATE_REVOKED */
     int revocation_reason;     /* RFC 5280 5.3.1, -1 */
     struct cert_list chain;    /* as verified, leaf first, anchor last; empty if none was built */
+    time_t judged_at;          /* the `now` of the judgement */
+    time_t changes_at;         /* first moment after it at which time alone may change the verdict; 0: never */
 };
 
 /* leaf NULL: CERTIFICATE_MISSING. untrusted: what the client sent after the leaf (may be NULL); at most 16 are looked at. The report is filled anew; the caller ends with verify_report_fini. */

@@ -1,0 +1,235 @@
+/*
+ * trust: the CA bundles of a hostname, ready to verify with. Built by snapshot/ (and by `verify`), never changed, dropped with the
+ * last reference. Each bundle has one X509_STORE, filled once; CRLs stay outside of it (sec-30) in a table sorted by issuer.
+ */
+#include "pki/trust.h"
+
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "trust_priv.h"
+
+#define CA_NAMES_MAX 16
+
+struct trust {
+    int refs;
+    struct bundle *bundles;
+    size_t count;
+    uint8_t id[SHA256_SIZE], generation[SHA256_SIZE];
+    const struct cert *ca_names[CA_NAMES_MAX];
+    size_t ca_name_count;
+};
+
+bool bundle_is_anchor(const struct bundle *bundle, const struct cert *cert) {
+    return bundle->options.partial_chain || (X509_get_extension_flags(cert_x509(cert)) & EXFLAG_SS) != 0;
+}
+
+static int compare_crls(const void *a, const void *b) {
+    const struct crl *const *left = a, *const *right = b;
+    return memcmp(crl_issuer_name(*left), crl_issuer_name(*right), SHA256_SIZE);
+}
+
+static void keep_crls(struct bundle *bundle, const struct trust_bundle *from) {
+    bundle->crl_count = from->crl_count;
+    bundle->crls = NEW_ARRAY(struct crl *, from->crl_count + 1);
+    for (size_t i = 0; i < from->crl_count; i++)
+        bundle->crls[i] = crl_ref(from->crls[i]);
+    qsort(bundle->crls, bundle->crl_count, sizeof(*bundle->crls), compare_crls);
+    bundle->refusal_count = from->crl_refusal_count;
+    bundle->refusals = NEW_ARRAY(struct crl_refusal, from->crl_refusal_count + 1);
+    for (size_t i = 0; i < from->crl_refusal_count; i++)
+        bundle->refusals[i] = from->crl_refusals[i];
+}
+
+static int add_cert(struct bundle *bundle, struct cert *cert, bool *has_anchor, struct err *err) {
+    if (!cert_is_ca(cert)) {
+        char *subject = cert_subject_text(cert);
+        (void)err_set(err, "certificate %zu (%s) is no CA certificate (basicConstraints CA:TRUE is missing)",
+                      bundle->certs.count + 1, subject);
+        mem_free(subject);
+        return -1;
+    }
+    cert_list_add(&bundle->certs, cert);
+    *has_anchor |= bundle_is_anchor(bundle, cert);
+    if (X509_STORE_add_cert(bundle->store, cert_x509(cert)) != 1) {
+        openssl_drain(err, "CA certificate cannot be used");
+        return -1;
+    }
+    return 0;
+}
+
+static int fill_bundle(struct bundle *bundle, const struct trust_bundle *from, struct err *err) {
+    bool has_anchor = false;
+    bundle->name = mem_strdup(from->name);
+    bundle->options = *from;
+    bundle->store = X509_STORE_new();
+    INVARIANT(bundle->store != NULL);
+    keep_crls(bundle, from);
+    if (from->certs.count == 0)
+        return err_set(err, "CA bundle %s holds no certificate", from->name);
+    for (size_t i = 0; i < from->certs.count; i++)
+        if (add_cert(bundle, from->certs.items[i], &has_anchor, err) != 0)
+            return err_context(err, "CA bundle %s", from->name);
+    if (!has_anchor)
+        return err_set(err, "CA bundle %s holds no root certificate (partial_chain: true would trust its intermediates)", from->name);
+    return 0;
+}
+
+static void hash_bundle(EVP_MD_CTX *hash, const struct bundle *bundle) {
+    const struct trust_bundle *o = &bundle->options;
+    int64_t options[] = {o->extended_key_usage, o->partial_chain, o->allow_sha1,         o->strict,
+                         o->max_depth,          o->crl_require,   o->crl_on_expired,     o->crl_grace_seconds,
+                         (int64_t)strlen(bundle->name),           (int64_t)bundle->certs.count};
+    EVP_DigestUpdate(hash, options, sizeof(options));
+    EVP_DigestUpdate(hash, bundle->name, strlen(bundle->name));
+    for (size_t i = 0; i < bundle->certs.count; i++)
+        EVP_DigestUpdate(hash, cert_sha256(bundle->certs.items[i]), SHA256_SIZE);
+}
+
+static void hash_crls(EVP_MD_CTX *hash, const struct bundle *bundle) {
+    uint64_t counts[] = {bundle->crl_count, bundle->refusal_count};
+    EVP_DigestUpdate(hash, counts, sizeof(counts));
+    for (size_t i = 0; i < bundle->crl_count; i++) {
+        EVP_DigestUpdate(hash, crl_digest(bundle->crls[i]), SHA256_SIZE);
+        EVP_DigestUpdate(hash, crl_issuer_key(bundle->crls[i]), SHA256_SIZE);
+    }
+    for (size_t i = 0; i < bundle->refusal_count; i++)
+        EVP_DigestUpdate(hash, bundle->refusals[i].issuer_name, SHA256_SIZE);
+}
+
+static void make_digests(struct trust *trust) {
+    EVP_MD_CTX *hash = EVP_MD_CTX_new();
+    INVARIANT(hash != NULL && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1);
+    for (size_t i = 0; i < trust->count; i++)
+        hash_bundle(hash, &trust->bundles[i]);
+    INVARIANT(EVP_DigestFinal_ex(hash, trust->id, NULL) == 1);
+    INVARIANT(EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1);
+    EVP_DigestUpdate(hash, trust->id, SHA256_SIZE);
+    for (size_t i = 0; i < trust->count; i++)
+        hash_crls(hash, &trust->bundles[i]);
+    INVARIANT(EVP_DigestFinal_ex(hash, trust->generation, NULL) == 1);
+    EVP_MD_CTX_free(hash);
+}
+
+static bool has_ca_name(const struct trust *trust, const struct cert *cert) {
+    for (size_t i = 0; i < trust->ca_name_count; i++)
+        if (X509_NAME_cmp(X509_get_subject_name(cert_x509(trust->ca_names[i])), X509_get_subject_name(cert_x509(cert))) == 0)
+            return true;
+    return false;
+}
+
+/* Names that do not fit are worse than none: a client would take the list for complete. */
+static void collect_ca_names(struct trust *trust) {
+    for (size_t i = 0; i < trust->count; i++) {
+        const struct bundle *bundle = &trust->bundles[i];
+        for (size_t c = 0; c < bundle->certs.count; c++) {
+            const struct cert *cert = bundle->certs.items[c];
+            if (!bundle_is_anchor(bundle, cert) || has_ca_name(trust, cert))
+                continue;
+            if (trust->ca_name_count == CA_NAMES_MAX) {
+                trust->ca_name_count = 0;
+                return;
+            }
+            trust->ca_names[trust->ca_name_count++] = cert;
+        }
+    }
+}
+
+struct trust *trust_new(const struct trust_bundle *bundles, size_t count, struct err *err) {
+    if (count == 0 || count > TRUST_BUNDLES_MAX) {
+        (void)err_set(err, "a hostname has %zu CA bundles; 1 to %d are possible", count, TRUST_BUNDLES_MAX);
+        return NULL;
+    }
+    struct trust *trust = NEW(struct trust);
+    trust->refs = 1;
+    trust->bundles = NEW_ARRAY(struct bundle, count);
+    for (size_t i = 0; i < count; i++) {
+        trust->count++;
+        if (fill_bundle(&trust->bundles[i], &bundles[i], err) != 0) {
+            trust_unref(&trust);
+            return NULL;
+        }
+    }
+    make_digests(trust);
+    collect_ca_names(trust);
+    ERR_clear_error();
+    return trust;
+}
+
+struct trust *trust_ref(struct trust *trust) {
+    trust->refs++;
+    return trust;
+}
+
+static void bundle_fini(struct bundle *bundle) {
+    X509_STORE_free(bundle->store);
+    cert_list_fini(&bundle->certs);
+    for (size_t i = 0; i < bundle->crl_count; i++)
+        crl_unref(&bundle->crls[i]);
+    mem_free(bundle->crls);
+    mem_free(bundle->refusals);
+    mem_free(bundle->name);
+}
+
+void trust_unref(struct trust **trust) {
+    struct trust *t = *trust;
+    *trust = NULL;
+    if (t == NULL || --t->refs > 0)
+        return;
+    for (size_t i = 0; i < t->count; i++)
+        bundle_fini(&t->bundles[i]);
+    mem_free(t->bundles);
+    mem_free(t);
+}
+
+const struct bundle *trust_bundle_at(const struct trust *trust, size_t index) { return &trust->bundles[index]; }
+size_t trust_bundle_count(const struct trust *trust) { return trust->count; }
+
+const char *trust_bundle_name(const struct trust *trust, size_t index) {
+    INVARIANT(index < trust->count);
+    return trust->bundles[index].name;
+}
+
+int trust_bundle_index(const struct trust *trust, const char *name) {
+    for (size_t i = 0; i < trust->count; i++)
+        if (strcmp(trust->bundles[i].name, name) == 0)
+            return (int)i;
+    return -1;
+}
+
+const uint8_t *trust_id(const struct trust *trust) { return trust->id; }
+const uint8_t *trust_generation(const struct trust *trust) { return trust->generation; }
+
+bool trust_has_anchor(const struct trust *trust, const uint8_t sha256[SHA256_SIZE]) {
+    for (size_t i = 0; i < trust->count; i++) {
+        const struct bundle *bundle = &trust->bundles[i];
+        for (size_t c = 0; c < bundle->certs.count; c++)
+            if (memcmp(cert_sha256(bundle->certs.items[c]), sha256, SHA256_SIZE) == 0 &&
+                bundle_is_anchor(bundle, bundle->certs.items[c]))
+                return true;
+    }
+    return false;
+}
+
+size_t trust_ca_names(const struct trust *trust, const struct cert *const **certs_out) {
+    *certs_out = trust->ca_names;
+    return trust->ca_name_count;
+}
+
+struct crl *const *bundle_crls_of(const struct bundle *bundle, const uint8_t issuer_name[SHA256_SIZE], size_t *count_out) {
+    size_t low = 0, high = bundle->crl_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (memcmp(crl_issuer_name(bundle->crls[middle]), issuer_name, SHA256_SIZE) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    size_t end = low;
+    while (end < bundle->crl_count && memcmp(crl_issuer_name(bundle->crls[end]), issuer_name, SHA256_SIZE) == 0)
+        end++;
+    *count_out = end - low;
+    return bundle->crls + low;
+}

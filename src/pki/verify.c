@@ -1,0 +1,347 @@
+/*
+ * verify: the one judge of client certificates. Called at handshakes, resumptions, changes of trust, and by the commands
+ * that judge offline. Works on values only; keeps nothing between calls.
+ *
+ * For each bundle:  OpenSSL builds and checks a path (own X509_STORE_CTX, own store)
+ *                     -> our additions (CA:TRUE spelled out, no proxy certificate, no malformed extension)
+ *                     -> revocation by index, only for a path whose signatures hold (verify_crl.c)
+ * The best bundle speaks: one that vouches, else the one whose reason comes last in precedence, that is, the one that came closest.
+ *
+ * OpenSSL may go on after wrong dates and a wrong purpose only, so that all of them are known (sec-25); any other fault outranks
+ * what could still be found, and going on would only cost (sec-35).
+ *
+ * Extended key usage (sec-21): when the leaf has the extension it must name clientAuth; anyExtendedKeyUsage is not taken for
+ * it. A leaf without the extension passes, as in RFC 5280 and OpenSSL. On a CA of the chain the extension, if present, must name it too.
+ * `any` asks for none of this.
+ */
+#include "verify_priv.h"
+
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <stdarg.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "name_priv.h"
+
+#define AUTH_LEVEL 2 /* 112 bits: RSA 2048, SHA-224 */
+#define DEFAULT_DEPTH 8
+#define UNTRUSTED_MAX 16
+
+/* What an OpenSSL error is called here. Whatever is not in the table makes the certificate invalid. */
+static enum reason reason_of(int error) {
+    switch (error) {
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+    case X509_V_ERR_CERT_UNTRUSTED:
+    case X509_V_ERR_CERT_REJECTED:
+    case X509_V_ERR_SUBJECT_ISSUER_MISMATCH:
+    case X509_V_ERR_AKID_SKID_MISMATCH:
+    case X509_V_ERR_AKID_ISSUER_SERIAL_MISMATCH:
+        return REASON_CERTIFICATE_UNTRUSTED;
+    case X509_V_ERR_INVALID_PURPOSE:
+        return REASON_CERTIFICATE_PURPOSE;
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+        return REASON_CERTIFICATE_NOT_YET_VALID;
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+        return REASON_CERTIFICATE_EXPIRED;
+    default:
+        return REASON_CERTIFICATE_INVALID;
+    }
+}
+
+const char *certificate_at(const struct cert *cert, int depth, char out[WHO_SIZE]) {
+    if (depth == 0 || cert == NULL) {
+        (void)snprintf(out, WHO_SIZE, depth == 0 ? "certificate" : "CA certificate");
+        return out;
+    }
+    char *subject = cert_subject_text(cert);
+    (void)snprintf(out, WHO_SIZE, "CA certificate %.120s", subject);
+    mem_free(subject);
+    return out;
+}
+
+void judgement_fault(struct judgement *judgement, enum reason reason, int depth, int openssl_error, const char *format, ...) {
+    struct verify_report *report = judgement->report;
+    report->faults |= UINT64_C(1) << reason;
+    char text[sizeof(report->detail)];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    trace_add(judgement->trace, "fault", TRACE_NO, "%s: %s", reason_code(reason), text);
+    if (report->reason != REASON_NONE &&
+        (reason > report->reason || (reason == report->reason && depth >= report->depth)))
+        return;
+    report->reason = reason;
+    report->depth = depth;
+    report->openssl_error = openssl_error;
+    memcpy(report->detail, text, sizeof(text));
+}
+
+void judgement_changes_at(struct judgement *judgement, time_t moment) {
+    time_t *changes = &judgement->report->changes_at;
+    if (moment > judgement->now && (*changes == 0 || moment < *changes))
+        *changes = moment;
+}
+
+/* --- OpenSSL's part ------------------------------------------------------------------------------------------- */
+
+/* Faults that the bundle's options, or RFC 5280 against OpenSSL, let pass. */
+static bool is_tolerated(const struct judgement *judgement, int error, X509 *x509) {
+    int digest = NID_undef;
+    if (x509 == NULL)
+        return false;
+    if (error == X509_V_ERR_CERT_HAS_EXPIRED) /* notAfter itself is still inside (RFC 5280 4.1.2.5) */
+        return X509_cmp_time(X509_get0_notAfter(x509), &(time_t){judgement->now - 1}) > 0;
+    return error == X509_V_ERR_CA_MD_TOO_WEAK && judgement->bundle->options.allow_sha1 &&
+           X509_get_signature_info(x509, &digest, NULL, NULL, NULL) == 1 && digest == NID_sha1;
+}
+
+static void note_dates(struct judgement *judgement, int error, int depth, const struct cert *cert) {
+    char who[WHO_SIZE], when[CLOCK_TEXT_SIZE];
+    if (error == X509_V_ERR_CERT_HAS_EXPIRED)
+        judgement_fault(judgement, REASON_CERTIFICATE_EXPIRED, depth, error, "%s expired on %s", certificate_at(cert, depth, who),
+                        clock_format(cert_not_after(cert), when));
+    else
+        judgement_fault(judgement, REASON_CERTIFICATE_NOT_YET_VALID, depth, error, "%s is valid only from %s",
+                        certificate_at(cert, depth, who), clock_format(cert_not_before(cert), when));
+}
+
+static void note_openssl_fault(struct judgement *judgement, int error, int depth, X509 *x509) {
+    struct cert *cert = x509 ? cert_from_x509(x509) : NULL;
+    char who[WHO_SIZE];
+    enum reason reason = reason_of(error);
+    if (cert != NULL && (reason == REASON_CERTIFICATE_EXPIRED || reason == REASON_CERTIFICATE_NOT_YET_VALID)) {
+        note_dates(judgement, error, depth, cert);
+    } else if (reason == REASON_CERTIFICATE_UNTRUSTED) {
+        char *issuer = cert ? name_rfc2253(X509_get_issuer_name(x509)) : mem_strdup("");
+        judgement_fault(judgement, reason, depth, error, "%s; issuer: %.120s", reason_sentence(reason), issuer);
+        mem_free(issuer);
+    } else {
+        judgement_fault(judgement, reason, depth, error, "%s: %s", certificate_at(cert, depth, who),
+                        X509_verify_cert_error_string(error));
+    }
+    cert_unref(&cert);
+}
+
+static int keep_error(int ok, X509_STORE_CTX *ctx) {
+    struct judgement *judgement = X509_STORE_CTX_get_app_data(ctx);
+    if (ok)
+        return 1;
+    int error = X509_STORE_CTX_get_error(ctx);
+    X509 *x509 = X509_STORE_CTX_get_current_cert(ctx);
+    if (is_tolerated(judgement, error, x509)) {
+        X509_STORE_CTX_set_error(ctx, X509_V_OK);
+        return 1;
+    }
+    note_openssl_fault(judgement, error, X509_STORE_CTX_get_error_depth(ctx), x509);
+    return error == X509_V_ERR_CERT_NOT_YET_VALID || error == X509_V_ERR_CERT_HAS_EXPIRED || error == X509_V_ERR_INVALID_PURPOSE;
+}
+
+static void set_rules(X509_STORE_CTX *ctx, const struct judgement *judgement) {
+    const struct trust_bundle *options = &judgement->bundle->options;
+    X509_VERIFY_PARAM *rules = X509_STORE_CTX_get0_param(ctx);
+    unsigned long flags = 0;
+    if (options->partial_chain)
+        flags |= X509_V_FLAG_PARTIAL_CHAIN;
+    if (options->strict)
+        flags |= X509_V_FLAG_X509_STRICT;
+    X509_VERIFY_PARAM_set_flags(rules, flags);
+    X509_VERIFY_PARAM_set_time(rules, judgement->now);
+    X509_VERIFY_PARAM_set_auth_level(rules, AUTH_LEVEL);
+    X509_VERIFY_PARAM_set_depth(rules, options->max_depth == 0 ? DEFAULT_DEPTH : options->max_depth < 0 ? 0 : options->max_depth);
+    if (options->extended_key_usage == TRUST_EKU_CLIENT_AUTH)
+        X509_STORE_CTX_set_purpose(ctx, X509_PURPOSE_SSL_CLIENT);
+    else if (options->extended_key_usage == TRUST_EKU_SERVER_AUTH)
+        X509_STORE_CTX_set_purpose(ctx, X509_PURPOSE_SSL_SERVER);
+    X509_STORE_CTX_set_app_data(ctx, (void *)(uintptr_t)judgement);
+    X509_STORE_CTX_set_verify_cb(ctx, keep_error);
+}
+
+/* The certificate object that we already have for an X509 of the path. */
+static struct cert *cert_in_list(const struct cert_list *list, X509 *x509) {
+    for (size_t i = 0; list != NULL && i < list->count; i++)
+        if (cert_x509(list->items[i]) == x509)
+            return list->items[i];
+    return NULL;
+}
+
+static void keep_chain(struct judgement *judgement, STACK_OF(X509) *path, const struct cert *leaf,
+                       const struct cert_list *untrusted) {
+    struct verify_report *report = judgement->report;
+    for (int i = 0; i < sk_X509_num(path); i++) {
+        X509 *x509 = sk_X509_value(path, i);
+        struct cert *cert = NULL;
+        if (x509 == cert_x509(leaf))
+            cert = (struct cert *)(uintptr_t)leaf;
+        if (cert == NULL)
+            cert = cert_in_list(&judgement->bundle->certs, x509);
+        if (cert == NULL)
+            cert = cert_in_list(untrusted, x509);
+        INVARIANT(cert != NULL);
+        cert_list_add(&report->chain, cert);
+        if (i == 0 || cert_not_after(cert) < report->not_after)
+            report->not_after = cert_not_after(cert);
+        if (i == 0 || cert_not_before(cert) > report->not_before)
+            report->not_before = cert_not_before(cert);
+        judgement_changes_at(judgement, cert_not_before(cert));
+        judgement_changes_at(judgement, cert_not_after(cert) + 1);
+    }
+    const struct cert *anchor = report->chain.items[report->chain.count - 1];
+    memcpy(report->anchor_sha256, cert_sha256(anchor), SHA256_SIZE);
+}
+
+/* What OpenSSL lets pass and we do not (sec-22, sec-26). */
+static void check_chain(struct judgement *judgement) {
+    const struct cert_list *chain = &judgement->report->chain;
+    for (size_t i = 0; i < chain->count; i++) {
+        uint32_t flags = X509_get_extension_flags(cert_x509(chain->items[i]));
+        char who[WHO_SIZE];
+        int depth = (int)i;
+        if (i > 0 && !cert_is_ca(chain->items[i]))
+            judgement_fault(judgement, REASON_CERTIFICATE_INVALID, depth, X509_V_ERR_INVALID_CA,
+                            "%s lacks basicConstraints CA:TRUE", certificate_at(chain->items[i], depth, who));
+        if (flags & EXFLAG_PROXY)
+            judgement_fault(judgement, REASON_CERTIFICATE_INVALID, depth, X509_V_ERR_PROXY_CERTIFICATES_NOT_ALLOWED,
+                            "%s is a proxy certificate", certificate_at(chain->items[i], depth, who));
+        if (flags & EXFLAG_INVALID)
+            judgement_fault(judgement, REASON_CERTIFICATE_INVALID, depth, X509_V_ERR_INVALID_EXTENSION,
+                            "%s has a malformed extension", certificate_at(chain->items[i], depth, who));
+    }
+}
+
+static STACK_OF(X509) *stack_of(const struct cert_list *list) {
+    STACK_OF(X509) *stack = sk_X509_new_null();
+    INVARIANT(stack != NULL);
+    for (size_t i = 0; list != NULL && i < list->count && i < UNTRUSTED_MAX; i++)
+        INVARIANT(sk_X509_push(stack, cert_x509(list->items[i])) > 0);
+    return stack;
+}
+
+#define FAULT_BIT(name) (UINT64_C(1) << REASON_##name)
+/* With one of these there is no path whose signatures are known to hold. */
+#define NO_PATH (FAULT_BIT(CERTIFICATE_UNTRUSTED) | FAULT_BIT(CERTIFICATE_INVALID))
+
+static void trace_chain(struct judgement *judgement) {
+    for (size_t i = 0; judgement->trace != NULL && i < judgement->report->chain.count; i++) {
+        const struct cert *cert = judgement->report->chain.items[i];
+        char *subject = cert_subject_text(cert), until[CLOCK_TEXT_SIZE];
+        trace_add(judgement->trace, "certificate", TRACE_INFO, "%zu: %s, until %s", i, subject,
+                  clock_format(cert_not_after(cert), until));
+        mem_free(subject);
+    }
+}
+
+/* One bundle's opinion. */
+static void judge(struct judgement *judgement, const struct cert *leaf, const struct cert_list *untrusted) {
+    STACK_OF(X509) *helpers = stack_of(untrusted);
+    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+    INVARIANT(ctx != NULL && X509_STORE_CTX_init(ctx, judgement->bundle->store, cert_x509(leaf), helpers) == 1);
+    set_rules(ctx, judgement);
+    int verified = X509_verify_cert(ctx);
+    uint64_t *faults = &judgement->report->faults;
+    if (verified != 1 && *faults == 0)
+        judgement_fault(judgement, REASON_CERTIFICATE_INVALID, 0, X509_STORE_CTX_get_error(ctx), "certificate: %s",
+                        X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx)));
+    STACK_OF(X509) *path = X509_STORE_CTX_get0_chain(ctx);
+    if ((*faults & FAULT_BIT(CERTIFICATE_UNTRUSTED)) == 0 && sk_X509_num(path) > 0) {
+        keep_chain(judgement, path, leaf, untrusted);
+        check_chain(judgement);
+        trace_chain(judgement);
+        if ((*faults & NO_PATH) == 0)
+            judgement_check_revocation(judgement);
+    }
+    X509_STORE_CTX_free(ctx);
+    sk_X509_free(helpers);
+    ERR_clear_error();
+}
+
+/* --- the report ----------------------------------------------------------------------------------------------- */
+
+/* OpenSSL 1.1's wording, which Cloudflare and nginx show (facts 4.5). */
+static void set_verified_text(struct verify_report *report) {
+    const char *text = X509_verify_cert_error_string(report->openssl_error);
+    if (report->reason == REASON_NONE)
+        text = NULL;
+    else if (strncmp(text, "self-signed", 11) == 0)
+        (void)snprintf(report->verified_text, sizeof(report->verified_text), "FAILED:self signed%s", text + 11);
+    else
+        (void)snprintf(report->verified_text, sizeof(report->verified_text), "FAILED:%s", text);
+    if (text == NULL)
+        (void)snprintf(report->verified_text, sizeof(report->verified_text), "SUCCESS");
+}
+
+/* Puts *candidate in the place of *best if it came closer; whichever goes is freed. */
+static void keep_better(struct verify_report *best, struct verify_report *candidate, bool is_first) {
+    time_t changes = best->changes_at;
+    if (is_first || (best->reason != REASON_NONE && (candidate->reason == REASON_NONE || candidate->reason > best->reason))) {
+        struct verify_report other = *best;
+        *best = *candidate;
+        *candidate = other;
+    }
+    /* Time may change any bundle's opinion. */
+    if (!is_first && changes != 0 && (best->changes_at == 0 || changes < best->changes_at))
+        best->changes_at = changes;
+    if (candidate->changes_at != 0 && (best->changes_at == 0 || candidate->changes_at < best->changes_at))
+        best->changes_at = candidate->changes_at;
+    verify_report_fini(candidate);
+}
+
+static void report_init(struct verify_report *report, time_t now) {
+    *report = (struct verify_report){.revocation_reason = -1, .judged_at = now};
+}
+
+void verify_chain(const struct trust *trust, const struct cert *leaf, const struct cert_list *untrusted, time_t now,
+                  struct trace *trace, struct verify_report *report_out) {
+    if (leaf == NULL) {
+        verify_none(report_out);
+        report_out->judged_at = now;
+        trace_add(trace, "certificate", TRACE_NO, "none was presented");
+        return;
+    }
+    uint64_t vouching = 0;
+    report_init(report_out, now);
+    for (size_t i = 0; i < trust_bundle_count(trust); i++) {
+        struct verify_report candidate;
+        struct judgement judgement = {trust_bundle_at(trust, i), now, trace, &candidate};
+        report_init(&candidate, now);
+        trace_add(trace, "ca_bundle", TRACE_INFO, "%s", judgement.bundle->name);
+        trace_enter(trace);
+        judge(&judgement, leaf, untrusted);
+        trace_add(trace, "certificate", candidate.reason == REASON_NONE ? TRACE_YES : TRACE_NO, "verified by %s",
+                  judgement.bundle->name);
+        trace_leave(trace);
+        if (candidate.reason == REASON_NONE)
+            vouching |= UINT64_C(1) << i;
+        keep_better(report_out, &candidate, i == 0);
+    }
+    report_out->bundles = vouching;
+    set_verified_text(report_out);
+}
+
+void verify_none(struct verify_report *report_out) {
+    report_init(report_out, 0);
+    report_out->reason = REASON_CERTIFICATE_MISSING;
+    report_out->faults = FAULT_BIT(CERTIFICATE_MISSING);
+    (void)snprintf(report_out->detail, sizeof(report_out->detail), "%s", reason_sentence(REASON_CERTIFICATE_MISSING));
+    (void)snprintf(report_out->verified_text, sizeof(report_out->verified_text), "NONE");
+}
+
+void verify_report_copy(struct verify_report *to, const struct verify_report *from) {
+    *to = *from;
+    to->chain = (struct cert_list){NULL, 0};
+    for (size_t i = 0; i < from->chain.count; i++)
+        cert_list_add(&to->chain, from->chain.items[i]);
+}
+
+void verify_report_fini(struct verify_report *report) { cert_list_fini(&report->chain); }
+
+bool verify_is_current(const struct verify_report *report, time_t now) {
+    if (report->reason == REASON_CERTIFICATE_MISSING)
+        return true;
+    return now >= report->judged_at && (report->changes_at == 0 || now < report->changes_at);
+}

@@ -1,0 +1,27 @@
+/* verify_priv: one bundle's judgement in the making, shared by verify.c (the chain) and verify_crl.c (revocation). */
+#ifndef SALLYPORT_PKI_VERIFY_PRIV_H
+#define SALLYPORT_PKI_VERIFY_PRIV_H
+
+#include "pki/verify.h"
+#include "trust_priv.h"
+
+struct judgement {
+    const struct bundle *bundle;
+    time_t now;
+    struct trace *trace;
+    struct verify_report *report; /* chain is filled before revocation is looked at */
+};
+
+/* Keeps a fault: it becomes the report's reason if it comes first by precedence, or equal and nearer to the leaf. */
+void judgement_fault(struct judgement *judgement, enum reason reason, int depth, int openssl_error, const char *format, ...)
+    PRINTF_LIKE(5, 6);
+/* The verdict may change at this moment (ignored when it is past). */
+void judgement_changes_at(struct judgement *judgement, time_t moment);
+/* Every certificate of the chain but the anchor against the CRLs of its issuer. */
+void judgement_check_revocation(struct judgement *judgement);
+
+/* "certificate", or "CA certificate CN=...", into out. */
+#define WHO_SIZE 160
+const char *certificate_at(const struct cert *cert, int depth, char out[WHO_SIZE]);
+
+#endif
