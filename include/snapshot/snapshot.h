@@ -5,6 +5,7 @@
 #ifndef SALLYPORT_SNAPSHOT_SNAPSHOT_H
 #define SALLYPORT_SNAPSHOT_SNAPSHOT_H
 
+#include "base/metrics.h"
 #include "http/h1_parse.h"
 #include "policy/policy.h"
 #include "route/application_table.h"
@@ -39,6 +40,14 @@ struct snapshot_listener {
     const struct hostname *no_sni; /* or NULL */
 };
 
+/* A fact of this generation that a metric shows. */
+struct snapshot_gauge {
+    enum metric metric;           /* CERTIFICATE_NOT_AFTER, CRL_NEXT_UPDATE, CRL_ENTRIES */
+    const char *kind;             /* "server" or "ca", with CERTIFICATE_NOT_AFTER */
+    const char *name;
+    int64_t value;
+};
+
 struct snapshot {
     unsigned refs;
     struct arena *arena;
@@ -56,6 +65,8 @@ struct snapshot {
     struct h1_limits h1_limits;
     struct crl **crls; /* references held for the trusts */
     size_t crl_count;
+    struct snapshot_gauge *gauges; /* what snapshot_publish_metrics() says */
+    size_t gauge_count;
 };
 
 /* keys outlive all snapshots. Returns a snapshot with one reference, or NULL with err. */

@@ -1,0 +1,481 @@
+/*
+ * build: the resolved document's values to what serving needs: key pairs, trusts, TLS settings, routes, policies,
+ * upstreams. Everything was proved by the control side (resolve.c), so an error here is a bug or a damaged document; it
+ * is reported all the same, and nothing half-made is served.
+ *
+ * Shared by content: one keypair for each certificate and key, one trust for each set of CA bundles, however many
+ * hostnames use them.
+ */
+#include "build_priv.h"
+
+#include <string.h>
+
+#include "base/map.h"
+#include "base/mem.h"
+
+#define FIELD_COUNT_MAX 100
+#define WHOAMI "builtin:whoami"
+
+/* A hostname on its way. */
+struct source {
+    const struct conf_hostname *conf;
+    struct hostname *hostname;
+    size_t bundles[TRUST_BUNDLES_MAX]; /* indexes of conf->ca_bundles, in their order */
+    size_t bundle_count;
+};
+
+/* The CRLs of one file, by its digest. */
+struct crl_item {
+    struct crl *crl;
+    struct crl_item *next;
+};
+
+struct builder {
+    struct snapshot *snapshot;
+    const struct conf *conf;
+    struct arena *scratch;
+    struct source *sources;       /* as many as conf->hostnames */
+    struct trust_bundle *bundles; /* as many as conf->ca_bundles */
+    struct map by_name;           /* hostname to struct source */
+    struct map upstreams;         /* name to struct upstream */
+    struct map secrets;           /* digest to struct secret */
+    struct map crls;              /* digest of the file to struct crl_item */
+    struct map keypairs;          /* digests of certificate and key to struct keypair, a reference */
+    struct map trusts;            /* indexes of the bundles, as bytes, to struct trust, a reference */
+};
+
+/* ---- what was handed over ---- */
+
+static void collect_secrets(struct builder *builder, const struct resolved *resolved) {
+    for (size_t i = 0; i < resolved->secret_count; i++)
+        map_put(&builder->secrets, slice_of(resolved->secrets[i].digest), &resolved->secrets[i]);
+}
+
+/* From the last to the first, each put in front: the lists keep the order of the files. */
+static void collect_crls(struct builder *builder, const struct resolved *resolved) {
+    struct snapshot *snapshot = builder->snapshot;
+    snapshot->crls = ARENA_ARRAY(snapshot->arena, struct crl *, resolved->crl_count);
+    for (size_t i = resolved->crl_count; i-- > 0;) {
+        const struct resolved_crl *from = &resolved->crls[i];
+        struct crl_item *item = ARENA_NEW(builder->scratch, struct crl_item);
+        item->crl = snapshot->crls[snapshot->crl_count++] = crl_ref(from->crl);
+        item->next = map_get(&builder->crls, slice_of(from->digest));
+        map_put(&builder->crls, slice_of(from->digest), item);
+    }
+}
+
+/* ---- gauges ---- */
+
+static void add_gauge(struct snapshot *snapshot, enum metric metric, const char *kind, const char *name,
+                      int64_t value) {
+    snapshot->gauges[snapshot->gauge_count++] =
+        (struct snapshot_gauge){.metric = metric, .kind = kind, .name = name, .value = value};
+}
+
+/* The first to expire; INT64_MAX of none. */
+static int64_t earliest_expiry(const struct cert_list *certs) {
+    int64_t earliest = INT64_MAX;
+    for (size_t i = 0; i < certs->count; i++) {
+        if (cert_not_after(certs->items[i]) < earliest)
+            earliest = cert_not_after(certs->items[i]);
+    }
+    return earliest;
+}
+
+static void gauge_bundle(struct snapshot *snapshot, const struct trust_bundle *bundle) {
+    add_gauge(snapshot, METRIC_CERTIFICATE_NOT_AFTER, "ca", bundle->name, earliest_expiry(&bundle->certs));
+    if (bundle->crl_count == 0)
+        return;
+    int64_t next_update = INT64_MAX, entries = 0;
+    for (size_t i = 0; i < bundle->crl_count; i++) {
+        int64_t next = crl_next_update(bundle->crls[i]);
+        if (next != 0 && next < next_update)
+            next_update = next;
+        entries += (int64_t)crl_count(bundle->crls[i]);
+    }
+    add_gauge(snapshot, METRIC_CRL_ENTRIES, NULL, bundle->name, entries);
+    if (next_update != INT64_MAX)
+        add_gauge(snapshot, METRIC_CRL_NEXT_UPDATE, NULL, bundle->name, next_update);
+}
+
+/* ---- CA bundles ---- */
+
+static enum trust_eku eku_of(enum conf_eku eku) { return eku == CONF_EKU_ANY ? TRUST_EKU_ANY : TRUST_EKU_CLIENT_AUTH; }
+
+static enum crl_require require_of(enum conf_crl_require require) {
+    switch (require) {
+    case CONF_CRL_IF_PRESENT:
+        return CRL_IF_PRESENT;
+    case CONF_CRL_LEAF:
+        return CRL_LEAF;
+    case CONF_CRL_CHAIN:
+        break;
+    }
+    return CRL_CHAIN;
+}
+
+static enum crl_on_expired on_expired_of(enum conf_crl_on_expired on_expired) {
+    switch (on_expired) {
+    case CONF_CRL_ALLOW:
+        return CRL_ALLOW;
+    case CONF_CRL_GRACE:
+        return CRL_GRACE;
+    case CONF_CRL_DENY:
+        break;
+    }
+    return CRL_DENY;
+}
+
+static int collect_bundle_crls(struct builder *builder, const struct conf_crl *conf, struct trust_bundle *bundle,
+                               struct err *err) {
+    size_t count = 0;
+    for (size_t i = 0; i < conf->files.count; i++) {
+        const struct crl_item *item = map_get(&builder->crls, slice_of(conf->files.items[i].digest));
+        if (!item)
+            return err_set(err, "the CRL %s was not handed over", conf->files.items[i].path.text);
+        for (; item; item = item->next)
+            count++;
+    }
+    bundle->crls = ARENA_ARRAY(builder->scratch, struct crl *, count);
+    for (size_t i = 0; i < conf->files.count; i++) {
+        const struct crl_item *item = map_get(&builder->crls, slice_of(conf->files.items[i].digest));
+        for (; item; item = item->next)
+            bundle->crls[bundle->crl_count++] = item->crl;
+    }
+    return 0;
+}
+
+static int build_bundle(struct builder *builder, const struct conf_ca_bundle *conf, struct trust_bundle *bundle,
+                        struct err *err) {
+    *bundle = (struct trust_bundle){.name = conf->name.text,
+                                    .extended_key_usage = eku_of(conf->extended_key_usage),
+                                    .partial_chain = conf->partial_chain,
+                                    .allow_sha1 = conf->allow_sha1,
+                                    .crl_require = require_of(conf->crl.require),
+                                    .crl_on_expired = on_expired_of(conf->crl.on_expired),
+                                    .crl_grace_seconds = (long)(conf->crl.grace_ms / 1000)};
+    if (cert_list_from_pem(conf->file.content, true, &bundle->certs, err) < 0)
+        return -1;
+    if (collect_bundle_crls(builder, &conf->crl, bundle, err) < 0)
+        return -1;
+    gauge_bundle(builder->snapshot, bundle);
+    return 0;
+}
+
+/* The bundle goes to every hostname that it names. */
+static int associate_bundle(struct builder *builder, size_t index, struct err *err) {
+    const conf_texts *names = &builder->conf->ca_bundles.items[index].associated_hostnames;
+    for (size_t i = 0; i < names->count; i++) {
+        struct source *source = map_get(&builder->by_name, slice_of(names->items[i].text));
+        if (!source)
+            return err_set(err, "there is no hostname \"%s\"", names->items[i].text);
+        if (source->bundle_count == TRUST_BUNDLES_MAX)
+            return err_set(err, "hostname \"%s\" has more than %d CA bundles", names->items[i].text, TRUST_BUNDLES_MAX);
+        bool is_known = source->bundle_count && source->bundles[source->bundle_count - 1] == index;
+        if (!is_known)
+            source->bundles[source->bundle_count++] = index;
+    }
+    return 0;
+}
+
+static int build_bundles(struct builder *builder, struct err *err) {
+    for (size_t i = 0; i < builder->conf->ca_bundles.count; i++) {
+        const struct conf_ca_bundle *conf = &builder->conf->ca_bundles.items[i];
+        if (build_bundle(builder, conf, &builder->bundles[i], err) < 0 || associate_bundle(builder, i, err) < 0)
+            return err_context(err, "CA bundle \"%s\"", conf->name.text);
+    }
+    return 0;
+}
+
+/* One trust for each set of bundles; none for the empty set. The reference is the map's. */
+static int trust_of(struct builder *builder, const struct source *source, struct trust **trust_out, struct err *err) {
+    *trust_out = NULL;
+    if (source->bundle_count == 0)
+        return 0;
+    struct slice key = slice_make(source->bundles, source->bundle_count * sizeof source->bundles[0]);
+    *trust_out = map_get(&builder->trusts, key);
+    if (*trust_out)
+        return 0;
+    struct trust_bundle chosen[TRUST_BUNDLES_MAX];
+    for (size_t i = 0; i < source->bundle_count; i++)
+        chosen[i] = builder->bundles[source->bundles[i]];
+    *trust_out = trust_new(chosen, source->bundle_count, err);
+    if (!*trust_out)
+        return -1;
+    map_put(&builder->trusts, key, *trust_out);
+    return 0;
+}
+
+/* ---- upstreams ---- */
+
+static int add_endpoints(const struct conf_server *server, struct upstream *upstream, struct err *err) {
+    struct endpoint endpoint = {.weight = (unsigned)server->weight};
+    if (slice_eq_str(slice_of(server->address.text), WHOAMI)) {
+        endpoint.is_whoami = true;
+        memcpy(endpoint.name, WHOAMI, sizeof WHOAMI);
+        upstream->endpoints[upstream->endpoint_count++] = endpoint;
+        return 0;
+    }
+    for (size_t i = 0; i < server->resolved.count; i++) {
+        if (addr_parse(slice_of(server->resolved.items[i].text), &endpoint.addr, err) < 0)
+            return err_context(err, "server \"%s\"", server->address.text);
+        (void)addr_format(&endpoint.addr, endpoint.name);
+        upstream->endpoints[upstream->endpoint_count++] = endpoint;
+    }
+    return server->resolved.count ? 0 : err_set(err, "server \"%s\" has no address", server->address.text);
+}
+
+static int build_upstream(struct builder *builder, const struct conf_upstream *conf, struct err *err) {
+    struct snapshot *snapshot = builder->snapshot;
+    size_t count = 0;
+    for (size_t i = 0; i < conf->servers.count; i++)
+        count += conf->servers.items[i].resolved.count + 1;
+    struct upstream *upstream = ARENA_NEW(snapshot->arena, struct upstream);
+    *upstream = (struct upstream){.name = conf->name.text,
+                                  .endpoints = ARENA_ARRAY(snapshot->arena, struct endpoint, count),
+                                  .connect_timeout_ms = conf->connect_timeout_ms,
+                                  .read_timeout_ms = conf->read_timeout_ms,
+                                  .pool_size = (size_t)conf->pool_size,
+                                  .pool_idle_ms = conf->pool_idle_ms};
+    for (size_t i = 0; i < conf->servers.count; i++) {
+        if (add_endpoints(&conf->servers.items[i], upstream, err) < 0)
+            return err_context(err, "upstream \"%s\"", conf->name.text);
+    }
+    snapshot->upstreams[snapshot->upstream_count++] = upstream;
+    map_put(&builder->upstreams, slice_of(upstream->name), upstream);
+    return 0;
+}
+
+static int build_upstreams(struct builder *builder, struct err *err) {
+    const struct conf *conf = builder->conf;
+    builder->snapshot->upstreams = ARENA_ARRAY(builder->snapshot->arena, struct upstream *, conf->upstreams.count);
+    for (size_t i = 0; i < conf->upstreams.count; i++) {
+        if (build_upstream(builder, &conf->upstreams.items[i], err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- hostnames ---- */
+
+static struct keypair *keypair_of(struct builder *builder, const struct conf_file *certificate,
+                                  const struct conf_file *key, struct err *err) {
+    struct slice digests = slice_of(arena_printf(builder->scratch, "%s:%s", certificate->digest, key->digest));
+    struct keypair *keypair = map_get(&builder->keypairs, digests);
+    if (keypair)
+        return keypair;
+    const struct secret *secret = map_get(&builder->secrets, slice_of(key->digest));
+    if (!secret) {
+        err_set(err, "the private key %s was not handed over", key->path.text);
+        return NULL;
+    }
+    keypair = keypair_from_pem(certificate->content, slice_make(secret->bytes, secret->size), err);
+    if (keypair)
+        map_put(&builder->keypairs, digests, keypair);
+    return keypair;
+}
+
+/* In scratch memory; the references are the map's. */
+static struct keypair **keypairs_of(struct builder *builder, const struct conf_hostname *conf, struct err *err) {
+    if (conf->certificates.count != conf->private_keys.count) {
+        err_set(err, "%zu certificates and %zu private keys", conf->certificates.count, conf->private_keys.count);
+        return NULL;
+    }
+    struct keypair **keypairs = ARENA_ARRAY(builder->scratch, struct keypair *, conf->certificates.count);
+    for (size_t i = 0; i < conf->certificates.count; i++) {
+        keypairs[i] = keypair_of(builder, &conf->certificates.items[i], &conf->private_keys.items[i], err);
+        if (!keypairs[i])
+            return NULL;
+    }
+    return keypairs;
+}
+
+static enum client_certificate mode_of(enum conf_client_certificate mode) {
+    switch (mode) {
+    case CONF_CLIENT_CERTIFICATE_OFF:
+        return CLIENT_CERTIFICATE_OFF;
+    case CONF_CLIENT_CERTIFICATE_REQUEST:
+        return CLIENT_CERTIFICATE_REQUEST;
+    case CONF_CLIENT_CERTIFICATE_REQUIRE:
+        break;
+    }
+    return CLIENT_CERTIFICATE_REQUIRE;
+}
+
+static int build_tls_host(struct builder *builder, const struct source *source, struct err *err) {
+    const struct conf_hostname *conf = source->conf;
+    struct trust *trust = NULL;
+    struct keypair **keypairs = keypairs_of(builder, conf, err);
+    if (!keypairs || trust_of(builder, source, &trust, err) < 0)
+        return -1;
+    const struct tls_host_source tls = {.name = conf->name.text,
+                                        .keypairs = keypairs,
+                                        .keypair_count = conf->certificates.count,
+                                        .mode = mode_of(conf->client_certificate),
+                                        .trust = trust};
+    source->hostname->tls = tls_host_new(&tls, err);
+    if (!source->hostname->tls)
+        return -1;
+    source->hostname->trust = tls_host_trust(source->hostname->tls);
+    int64_t expiry = INT64_MAX;
+    for (size_t i = 0; i < tls.keypair_count; i++) {
+        int64_t next = earliest_expiry(keypair_chain(keypairs[i]));
+        expiry = next < expiry ? next : expiry;
+    }
+    add_gauge(builder->snapshot, METRIC_CERTIFICATE_NOT_AFTER, "server", conf->name.text, expiry);
+    return 0;
+}
+
+static bool has_text(const conf_texts *texts, const char *wanted) {
+    for (size_t i = 0; i < texts->count; i++) {
+        if (strcmp(texts->items[i].text, wanted) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int build_hostname(struct builder *builder, const struct source *source, struct err *err) {
+    const struct conf_hostname *conf = source->conf;
+    struct hostname *hostname = source->hostname;
+    hostname->name = conf->name.text;
+    hostname->is_wildcard = slice_starts_with(slice_of(conf->name.text), SLICE("*."));
+    hostname->public = conf->public;
+    hostname->forwarding = conf->client_certificate_forwarding;
+    hostname->forward_cf = has_text(&conf->forward_headers, "cf");
+    hostname->explain = conf->explain_denials;
+    hostname->upstream = map_get(&builder->upstreams, slice_of(conf->upstream.text));
+    if (!hostname->upstream)
+        return err_set(err, "there is no upstream \"%s\"", conf->upstream.text ? conf->upstream.text : "");
+    if (build_tls_host(builder, source, err) < 0)
+        return -1;
+    return hostname_table_add(&builder->snapshot->hostnames, hostname->name, hostname, err);
+}
+
+static void collect_hostnames(struct builder *builder) {
+    struct snapshot *snapshot = builder->snapshot;
+    size_t count = builder->conf->hostnames.count;
+    builder->sources = ARENA_ARRAY(builder->scratch, struct source, count);
+    snapshot->hostname_list = ARENA_ARRAY(snapshot->arena, struct hostname *, count);
+    for (size_t i = 0; i < count; i++) {
+        struct source *source = &builder->sources[i];
+        source->conf = &builder->conf->hostnames.items[i];
+        source->hostname = snapshot->hostname_list[i] = ARENA_NEW(snapshot->arena, struct hostname);
+        map_put(&builder->by_name, slice_of(source->conf->name.text), source);
+    }
+    snapshot->hostname_count = count;
+}
+
+static int build_hostnames(struct builder *builder, struct err *err) {
+    for (size_t i = 0; i < builder->conf->hostnames.count; i++) {
+        if (build_hostname(builder, &builder->sources[i], err) < 0)
+            return err_context(err, "hostname \"%s\"", builder->sources[i].conf->name.text);
+    }
+    return 0;
+}
+
+/* ---- applications, listeners, TLS settings ---- */
+
+static int build_application(struct snapshot *snapshot, const struct conf_application *conf, struct err *err) {
+    struct application *application = ARENA_NEW(snapshot->arena, struct application);
+    application->name = conf->name.text;
+    application->domain = conf->domain.text;
+    application->service_auth_401 = conf->service_auth_401_redirect;
+    sha256_hex(slice_of(conf->name.text), application->aud);
+    application->policies = policy_set_new(conf, snapshot->conf, snapshot->arena, err);
+    if (!application->policies)
+        return -1;
+    return application_table_add(snapshot->applications, application->domain, application, err);
+}
+
+static int build_applications(struct builder *builder, struct err *err) {
+    for (size_t i = 0; i < builder->conf->applications.count; i++) {
+        const struct conf_application *conf = &builder->conf->applications.items[i];
+        if (build_application(builder->snapshot, conf, err) < 0)
+            return err_context(err, "application \"%s\"", conf->name.text);
+    }
+    return 0;
+}
+
+static int build_listeners(struct builder *builder, struct err *err) {
+    struct snapshot *snapshot = builder->snapshot;
+    size_t count = builder->conf->listeners.count;
+    snapshot->listeners = ARENA_ARRAY(snapshot->arena, struct snapshot_listener, count);
+    for (size_t i = 0; i < count; i++) {
+        const struct conf_listener *conf = &builder->conf->listeners.items[i];
+        struct snapshot_listener *listener = &snapshot->listeners[snapshot->listener_count++];
+        listener->address = conf->address.text;
+        if (!conf->no_sni.text)
+            continue;
+        const struct source *source = map_get(&builder->by_name, slice_of(conf->no_sni.text));
+        if (!source)
+            return err_set(err, "listener %s: there is no hostname \"%s\"", conf->address.text, conf->no_sni.text);
+        listener->no_sni = source->hostname;
+    }
+    return 0;
+}
+
+static int build_tls_profile(struct builder *builder, struct ticket_keys *keys, struct err *err) {
+    const struct conf *conf = builder->conf;
+    const struct tls_profile_source source = {.min_version = conf->tls.min_version.text,
+                                              .session_timeout = (long)(conf->tls.session_timeout_ms / 1000),
+                                              .ciphers = conf->tls.ciphers.text,
+                                              .groups = conf->tls.groups.text,
+                                              .certificate_chain_size = (size_t)conf->limits.certificate_chain_size};
+    builder->snapshot->tls = tls_profile_new(&source, keys, err);
+    return builder->snapshot->tls ? 0 : -1;
+}
+
+/* ---- all of it ---- */
+
+static void builder_init(struct builder *builder, struct snapshot *snapshot) {
+    const struct conf *conf = snapshot->conf;
+    *builder = (struct builder){.snapshot = snapshot, .conf = conf, .scratch = arena_new(16 * 1024)};
+    builder->bundles = ARENA_ARRAY(builder->scratch, struct trust_bundle, conf->ca_bundles.count);
+    snapshot->gauges =
+        ARENA_ARRAY(snapshot->arena, struct snapshot_gauge, 3 * conf->ca_bundles.count + conf->hostnames.count);
+    map_init(&builder->by_name);
+    map_init(&builder->upstreams);
+    map_init(&builder->secrets);
+    map_init(&builder->crls);
+    map_init(&builder->keypairs);
+    map_init(&builder->trusts);
+}
+
+static void builder_fini(struct builder *builder) {
+    const struct map_entry *entry;
+    for (size_t i = 0; (entry = map_next(&builder->keypairs, &i)) != NULL;)
+        keypair_unref(&(struct keypair *){entry->value});
+    for (size_t i = 0; (entry = map_next(&builder->trusts, &i)) != NULL;)
+        trust_unref(&(struct trust *){entry->value});
+    for (size_t i = 0; i < builder->conf->ca_bundles.count; i++)
+        cert_list_fini(&builder->bundles[i].certs);
+    map_fini(&builder->by_name);
+    map_fini(&builder->upstreams);
+    map_fini(&builder->secrets);
+    map_fini(&builder->crls);
+    map_fini(&builder->keypairs);
+    map_fini(&builder->trusts);
+    arena_free(builder->scratch);
+}
+
+int snapshot_build(struct snapshot *snapshot, const struct resolved *resolved, struct ticket_keys *keys,
+                   struct err *err) {
+    struct builder builder;
+    int status = -1;
+    builder_init(&builder, snapshot);
+    snapshot->h1_limits =
+        (struct h1_limits){.head_size = (size_t)snapshot->conf->limits.header_size, .field_count = FIELD_COUNT_MAX};
+    collect_secrets(&builder, resolved);
+    collect_crls(&builder, resolved);
+    collect_hostnames(&builder);
+    if (build_tls_profile(&builder, keys, err) < 0 || build_upstreams(&builder, err) < 0)
+        goto out;
+    if (build_bundles(&builder, err) < 0 || build_hostnames(&builder, err) < 0)
+        goto out;
+    if (build_applications(&builder, err) < 0 || build_listeners(&builder, err) < 0)
+        goto out;
+    status = 0;
+out:
+    builder_fini(&builder);
+    return status;
+}
