@@ -137,17 +137,20 @@ static void end_size_line(struct chunk_decoder *decoder) {
     }
 }
 
-/* Moves bytes from *input to the line, up to and with the first LF. Returns whether one came. */
-static bool collect_line(struct chunk_decoder *decoder, struct slice *input, size_t limit) {
+enum line { LINE_PART, LINE_WHOLE, LINE_TOO_LONG };
+
+/* Moves bytes from *input to the line, up to and with the first LF, and never more than limit in all. */
+static enum line collect_line(struct chunk_decoder *decoder, struct slice *input, size_t limit) {
     size_t end = slice_index(*input, '\n');
+    size_t room = limit - decoder->line.len;
     size_t take = end < input->len ? end + 1 : end;
-    if (take > limit - decoder->line.len) {
-        fail(decoder, decoder->state == CHUNK_SIZE ? "a chunk size line that is too long" : "trailers too large");
-        return false;
+    if (take > room) {
+        sbuf_append(&decoder->line, slice_first(*input, room));
+        return LINE_TOO_LONG;
     }
     sbuf_append(&decoder->line, slice_first(*input, take));
     *input = slice_after(*input, take);
-    return end < take;
+    return end < take ? LINE_WHOLE : LINE_PART;
 }
 
 /* A fault is told as soon as it is there, not when the line ends: a line that never ends must not hold the reader. */
@@ -167,13 +170,12 @@ static bool has_early_fault(struct chunk_decoder *decoder) {
 }
 
 static void decode_size(struct chunk_decoder *decoder, struct slice *input) {
-    bool is_whole = collect_line(decoder, input, SIZE_LINE_MAX);
-    if (decoder->state == CHUNK_BAD) {
-        return;
-    }
+    enum line line = collect_line(decoder, input, SIZE_LINE_MAX);
     if (has_early_fault(decoder)) {
         fail(decoder, "a malformed chunk size line");
-    } else if (is_whole) {
+    } else if (line == LINE_TOO_LONG) {
+        fail(decoder, "a chunk size line that is too long");
+    } else if (line == LINE_WHOLE) {
         end_size_line(decoder);
     }
 }
@@ -206,23 +208,22 @@ static void decode_data_end(struct chunk_decoder *decoder, struct slice *input) 
 /* trailer-section = *( field-line CRLF )      with the CRLF that ends the body */
 static void decode_trailers(struct chunk_decoder *decoder, struct slice *input) {
     size_t ignored;
-    (void)collect_line(decoder, input, decoder->limits.head_size);
+    enum line line = collect_line(decoder, input, decoder->limits.head_size);
     struct slice section = sbuf_slice(&decoder->line);
-    if (decoder->state == CHUNK_BAD || (section.len == 1 && section.ptr[0] == '\r')) {
+    if (slice_eq_str(section, "\r")) {
         return;
     }
     if (slice_eq_str(section, "\r\n")) {
         set_state(decoder, CHUNK_DONE);
         return;
     }
-    switch (h1_scan_head(section, &decoder->scanned, SIZE_MAX, &ignored)) {
-    case H1_COMPLETE:
-        set_state(decoder, CHUNK_DONE);
-        break;
-    case H1_INCOMPLETE:
-        break;
-    default:
+    enum h1_scan scan = h1_scan_head(section, &decoder->scanned, SIZE_MAX, &ignored);
+    if (scan == H1_BAD) {
         fail(decoder, "a control character, a bare CR or a bare LF in the trailers");
+    } else if (line == LINE_TOO_LONG) {
+        fail(decoder, "trailers that are too large");
+    } else if (scan == H1_COMPLETE) {
+        set_state(decoder, CHUNK_DONE);
     }
 }
 

@@ -374,6 +374,12 @@ static void h1c_drain(struct codec *codec) {
     }
 }
 
+static void h1c_refuse(struct codec *codec, const struct h1_fault *fault) {
+    struct h1c *c = of_codec(codec);
+    INVARIANT(c->base.in_head && !c->is_receiving);
+    refuse(c, NULL, fault, sbuf_slice(&c->reader.collected));
+}
+
 static void h1c_free(struct codec *codec) {
     struct h1c *c = of_codec(codec);
     INVARIANT(!c->stream.is_open);
@@ -528,6 +534,7 @@ static const struct codec_ops h1c_ops = {
     .wants_input = h1c_wants_input,
     .drained = h1c_drained,
     .drain = h1c_drain,
+    .refuse = h1c_refuse,
     .consumed = h1c_consumed,
     .send_informational = h1c_send_informational,
     .send_head = h1c_send_head,
