@@ -53,8 +53,8 @@ void link_consumed(struct link *link, size_t n);
 /* Back to the pool if both messages are complete and reuse is allowed; closed otherwise. Sets *link to NULL; no event
  * comes afterwards. Allowed within an event. */
 void link_release(struct link **link);
-/* After a 101 head: hands the stream over for the tunnel, with bytes already read appended to rest. Sets *link to NULL.
- */
+/* After a 101 head (allowed within its event): hands the stream over for the tunnel, with bytes already read appended
+ * to rest. Sets *link to NULL. The new owner calls stream_set_owner() before the loop runs again. */
 struct stream *link_detach(struct link **link, struct sbuf *rest);
 
 #endif

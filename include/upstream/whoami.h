@@ -11,5 +11,7 @@
 
 /* Serves one connected socket (taken over) until it ends or is idle for 75 s. */
 void whoami_serve(struct loop *loop, int fd);
+/* Closes all connections served in this loop; at the end of the process. */
+void whoami_close_all(struct loop *loop);
 
 #endif
