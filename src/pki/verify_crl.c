@@ -168,7 +168,7 @@ static void judge_list(struct revocation_check *check, const struct crl *crl) {
 static bool was_refused(const struct revocation_check *check) {
     const struct bundle *bundle = check->judgement->bundle;
     for (size_t i = 0; i < bundle->refusal_count; i++)
-        if (bundle->refusals[i].issuer_is_known &&
+        if (!bundle->refusals[i].issuer_is_known || /* then it may have been this one's */
             memcmp(bundle->refusals[i].issuer_name, check->issuer_name, SHA256_SIZE) == 0)
             return true;
     return false;
