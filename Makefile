@@ -253,7 +253,7 @@ lint: lint-tree
 	cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --suppressions-list=scripts/cppcheck.suppress \
 	    --enable=warning,performance,portability -Iinclude -D_GNU_SOURCE -j2 src
 	@echo clang-tidy
-	@printf '%s\n' $(wildcard src/*/*.c) | xargs -P2 -n4 \
+	@printf '%s\n' $(wildcard src/*/*.c) | xargs -P2 -n1 \
 	    scripts/tidy $(CPPFLAGS_ALL) -std=gnu11 $(call pkg,--cflags,$(PACKAGES)) --
 
 fmt:

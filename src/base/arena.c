@@ -93,7 +93,7 @@ static struct block *block_new(size_t total) {
 static void block_free(struct block *block) {
     int class = class_of(block->size + sizeof *block);
     UNPOISON(block->bytes, block->size);
-    if (class >= 0 && cache[class].count < CACHE_PER_CLASS) {
+    if (class >= 0 && cache[class].count + 1 <= CACHE_PER_CLASS) {
         block->older = cache[class].head;
         cache[class].head = block;
         cache[class].count++;

@@ -43,7 +43,7 @@ char *sbuf_reserve(struct sbuf *buf, size_t want) {
         if (cap < need)
             cap = need;
         char *data = mem_resize(NULL, cap);
-        if (buf->len)
+        if (buf->data)
             memcpy(data, buf->data + buf->start, buf->len);
         mem_free(buf->data);
         buf->data = data;

@@ -60,6 +60,7 @@ START_TEST(works_as_a_queue) {
     /* Lengths and take-offs that do not divide each other, against a plain counter. */
     struct sbuf buf;
     unsigned char in = 0, out = 0;
+    int wrong = 0;
     sbuf_init(&buf, 5000);
     for (int round = 0; round < 5000; round++) {
         size_t want = (size_t)(round * 7 % 61);
@@ -72,10 +73,11 @@ START_TEST(works_as_a_queue) {
         size_t take = (size_t)(round * 5 % 59);
         struct slice s = slice_first(sbuf_slice(&buf), take);
         for (size_t i = 0; i < s.len; i++)
-            ck_assert_uint_eq((unsigned char)s.ptr[i], out++);
+            wrong += (unsigned char)s.ptr[i] != out++;
         sbuf_consume(&buf, s.len);
-        ck_assert_uint_le(buf.cap, 5001);
+        wrong += buf.cap > 5001;
     }
+    ck_assert_int_eq(wrong, 0);
     sbuf_fini(&buf);
 }
 END_TEST
