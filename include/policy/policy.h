@@ -29,14 +29,15 @@ struct verdict {
     enum reason reason;       /* NONE unless DENY */
     const char *application;  /* name, or NULL: no application covers the path */
     const char *policy;       /* name of the policy that decided, or NULL */
-    const char *decision;     /* for logs: "service_auth", "allow", "block", "bypass", "default", "public" */
+    const char *decision;     /* for logs: "service_auth", "allow", "block", "bypass", "default" (no policy, or none that matched), "public" */
+    const char *report_only;  /* the first report_only policy that would have decided otherwise, or NULL */
 };
 
 struct policy_set;
 
 /* Compiles in evaluation order (bypass and service_auth first, then allow and block, each in file order). groups: of the configuration. Lives in arena (no free). Errors name policy and rule. */
 MUST_CHECK struct policy_set *policy_set_new(const struct conf_application *application, const struct conf *conf, struct arena *arena, struct err *err);
-/* Fills effect, reason, policy, decision. `report_only` policies are evaluated and traced, never decide; *report_only_out (may be NULL) gets the name of the first that would have decided otherwise. */
+/* Fills effect, reason, policy, decision. `report_only` policies are evaluated and traced, never decide; *report_only_out (may be NULL) gets what verdict_out->report_only has. */
 void policy_eval(const struct policy_set *set, const struct facts *facts, struct trace *trace, struct verdict *verdict_out,
                  const char **report_only_out);
 /* The rule for a hostname with a CA bundle and no application over the path: a valid certificate. */

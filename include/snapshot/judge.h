@@ -13,6 +13,11 @@ bool judge_host(const struct snapshot *snapshot, const struct hostname *hostname
 void judge_request(const struct snapshot *snapshot, const struct hostname *hostname, struct slice server_name, const struct target *target,
                    const struct facts *facts, struct trace *trace, struct verdict *verdict_out, const struct application **application_out);
 
+/* The HTTP status a client sees: 200 for what is not denied; the reason's own, but 401 for 403 where the application says so. application may be NULL. */
+int judge_status(const struct verdict *verdict, const struct application *application);
+/* A sentence with the facts for a denial: the report's, when the reason is the certificate's; else the reason's. Valid as long as the report. */
+const char *judge_detail(const struct verdict *verdict, const struct verify_report *report);
+
 /* One request as `explain` and `tests:` describe it. */
 struct question {
     struct slice url;
@@ -26,8 +31,11 @@ struct answer {
     struct verify_report report;
     int status; /* HTTP status the client would see: 200 for allowed, 0 for a refused handshake */
     char detail[256];
+    const struct hostname *hostname;       /* NULL: unknown */
+    const struct application *application; /* the one that decided, or NULL */
 };
-/* Judges offline: hostname by the URL's host, handshake rules (unknown hostname, require), verification, host, policy. Returns 0, or -1 with err for a URL that cannot be one. */
+/* Judges offline: hostname by the URL's host, handshake rules (unknown hostname, require), verification, request line, host, policy. A fragment is dropped, as clients do; a
+ * malformed path is the client's fault (bad_request). Returns 0, or -1 with err for a URL whose scheme or host cannot be one: then there is nothing to finish. */
 MUST_CHECK int judge_question(const struct snapshot *snapshot, const struct question *question, struct trace *trace, struct answer *answer_out, struct err *err);
 void answer_fini(struct answer *answer);
 

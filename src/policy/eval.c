@@ -247,8 +247,9 @@ void policy_eval(const struct policy_set *set, const struct facts *facts, struct
     } else {
         verdict_out->reason = no_match_reason(&evaluation);
     }
+    verdict_out->report_only = differing(&report, verdict_out->effect);
     if (report_only_out)
-        *report_only_out = differing(&report, verdict_out->effect);
+        *report_only_out = verdict_out->report_only;
 }
 
 void policy_eval_default(const struct facts *facts, struct trace *trace, struct verdict *verdict_out) {
