@@ -52,6 +52,7 @@ struct codec_ops {
     bool (*wants_input)(const struct codec *codec);
     void (*drained)(struct codec *codec);
     void (*drain)(struct codec *codec);
+    void (*refuse)(struct codec *codec, const struct h1_fault *fault);
     void (*consumed)(struct codec_stream *stream, size_t n);
     void (*send_informational)(struct codec_stream *stream, const struct response_head *head);
     void (*send_head)(struct codec_stream *stream, const struct response_head *head);
@@ -88,6 +89,8 @@ static inline bool codec_wants_input(const struct codec *c) { return c->ops->wan
 static inline void codec_drained(struct codec *c) { c->ops->drained(c); }
 /* Graceful stop: the response in progress is the last (Connection: close); an idle connection gets close_after_out at once. */
 static inline void codec_drain(struct codec *c) { c->ops->drain(c); }
+/* The owner gives up on a head that has begun (it took too long): events.refused, with what has come of it. Only while in_head. */
+static inline void codec_refuse(struct codec *c, const struct h1_fault *fault) { c->ops->refuse(c, fault); }
 static inline bool codec_can_send(const struct codec *c) { return c->out.len < CODEC_OUT_HIGH; }
 /* Frees the codec; open exchanges must have been aborted or finished. */
 static inline void codec_free(struct codec *c) { c->ops->free(c); }

@@ -40,6 +40,19 @@ struct client {
     struct loop_task reap;
     uint64_t requests;                /* exchanges begun */
     bool eof;                         /* the client half-closed */
+    bool is_closed;                   /* client_close() was called; only the reaping is left */
+    bool is_blocked;                  /* a short write: STREAM_WRITABLE is to come */
+    bool is_eof_told;                 /* the codec knows of eof */
+    bool is_awaited;                  /* it is the client's turn to send or take bytes */
+    struct loop_task update;          /* the end of the event: what was added is written, what may flow flows */
+    const char *state_label;          /* the gauge it is counted in */
+    int64_t state_since_ms;
+    int64_t progress_ms;              /* last byte taken or sent, or when the client's turn began */
+    int64_t eof_ms;
+    int64_t judge_at_ms;              /* the exchange or tunnel in progress is judged again */
+    int64_t timer_at_ms;              /* when timer fires, never later than the deadline; 0: it is not set */
+    size_t lingered;                  /* bytes dropped while closing */
+    struct address_count *counted;    /* its place in worker->per_address, or NULL */
 };
 
 struct client *client_open(struct worker *worker, const struct worker_listener *listener, int fd, const struct addr *peer);
@@ -49,9 +62,17 @@ void client_close(struct client *client, bool reset);
 void client_drain(struct client *client);
 /* The snapshot changed: tunnels are judged again. */
 void client_snapshot_changed(struct client *client);
+/* exchange to client: an exchange has begun. */
+void client_exchange_begun(struct client *client, struct exchange *exchange);
 /* exchange to client: output was added, or input may flow again; done at the end of the event. */
 void client_kick(struct client *client);
 /* exchange to client: this exchange is over (the next request may begin). */
 void client_exchange_done(struct client *client);
+/* The only place that changes the state. */
+void client_set_state(struct client *client, enum client_state state);
+/* A scope for log_push() around everything that happens on behalf of this client. */
+struct log_scope client_scope(const struct client *client);
+/* Frees a closed client at once instead of at the end of the turn; worker_free only. */
+void client_reap(struct client *client);
 
 #endif

@@ -46,6 +46,20 @@ struct exchange {
     enum ending_who ending_who;
     enum ending_phase phase;       /* where it is; where it ended */
     bool is_finished;
+
+    /* How far it has come; for exchange.c, steps.c, relay.c and the client's deadlines only. */
+    unsigned step;                 /* index into the table of steps */
+    struct request_head *outbound; /* forward: what goes upstream, the same for each attempt */
+    const struct headers *trailers; /* of the request, those that pass; with request_ended */
+    struct sbuf held;              /* request body that the link has no room for; still counted in the codec's window */
+    size_t owed;                   /* response body that the link has not been told is gone */
+    bool fresh;                    /* the next link must not come from the pool */
+    bool request_ended;            /* the client's request has arrived as a whole */
+    bool end_sent;                 /* ... and has gone upstream as a whole */
+    bool continue_sent;            /* the client has seen 100 Continue */
+    bool response_ended;           /* the response is complete in the codec */
+    struct loop_timer *expect_timer; /* an upstream that ignores Expect: 100-continue */
+    struct loop_task reap;
 };
 
 /* events.request of codec.h: opens an exchange and drives it. */
@@ -54,6 +68,10 @@ struct exchange *exchange_open(struct client *client, struct codec_stream *strea
 void exchange_refuse(struct client *client, struct codec_stream *stream, const struct h1_fault *fault, struct slice raw_head);
 /* The client is going away or its time is up: ends the exchange, whatever it waits for. */
 void exchange_abort(struct exchange *exchange, enum ending_who who, enum reason reason, const char *detail);
+/* Judged again by the snapshot in force and the clock: ended when the client has lost its right to it (sec-32). */
+void exchange_judge(struct exchange *exchange);
+/* For log lines: "ray=... while awaiting the response of 127.0.0.1:3000". */
+void exchange_describe(const struct exchange *exchange, struct sbuf *out);
 /* The rest of the seam between codec and exchange; the vtable for h1c_new. */
 extern const struct codec_events exchange_codec_events;
 

@@ -12,6 +12,8 @@
 #include "snapshot/snapshot.h"
 #include "upstream/pool.h"
 
+struct client;
+
 struct worker {
     struct loop *loop;
     struct snapshot *snapshot;  /* in force; a reference. Exchanges pin their own */
@@ -25,6 +27,16 @@ struct worker {
     void *drained_arg;
     struct loop_timer *drain_timer;
     uint64_t next_client_id;
+    char *buffer;               /* WORKER_BUFFER_SIZE bytes that each read goes through; nothing stays in it */
+};
+
+/* What is read from a client at once: one TLS record. */
+#define WORKER_BUFFER_SIZE (16 * 1024)
+
+/* How many clients come from one address. */
+struct address_count {
+    size_t clients;
+    char host[ADDR_TEXT_SIZE];
 };
 
 /* A listener as the worker knows it; app/ keeps it alive longer than the worker. */
@@ -39,8 +51,10 @@ struct worker *worker_new(struct loop *loop, struct snapshot *snapshot, struct l
 void worker_publish(struct worker *worker, struct snapshot *snapshot);
 /* A new connection. Refuses it (closes, counts, logs) beyond max_connections or connections_per_ip. */
 void worker_accept(struct worker *worker, const struct worker_listener *listener, int fd, const struct addr *peer);
-/* Graceful stop: idle connections close at once, requests finish within timeout_ms, then everything is closed; drained() is called when the last is gone (maybe at once, from the loop). */
+/* Graceful stop: idle connections close at once, requests finish within timeout_ms (0: no limit), then everything is closed; drained() is called when the last is gone (maybe at once, from the loop). */
 void worker_drain(struct worker *worker, int64_t timeout_ms, void (*drained)(void *arg), void *arg);
 void worker_free(struct worker **worker);
+/* client to worker: its memory is about to go. */
+void worker_client_gone(struct worker *worker, struct client *client);
 
 #endif

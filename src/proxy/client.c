@@ -1,0 +1,556 @@
+/*
+ * client: see the header. Made by worker_accept. Owns the stream, the codec, the peer and one timer; the codec's requests go to proxy/exchange, which answers into
+ * codec.out. Refuses to do anything within an exchange's call but note that there is work: the end of the event (client_update) does it.
+ *
+ *   event --> read --> codec --> exchange ...  --client_kick-->  update: feed, flush, next state, reading on or off, deadline
+ *
+ * A connection that is over lingers: what was said goes out, then the write side is shut down, and what the client still sends is read and dropped for up to
+ * 2 s, so that a reset does not eat the answer.
+ */
+#include "proxy/client.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/metrics.h"
+#include "proxy/exchange.h"
+#include "proxy/observe.h"
+#include "proxy/tunnel.h"
+#include "tls/stream_tls.h"
+
+/* Reads of WORKER_BUFFER_SIZE for each time the stream is readable; then others have their turn. */
+#define READS_PER_EVENT 8
+/* Rounds of feeding and flushing for each update; then the same. */
+#define ROUNDS_PER_UPDATE 8
+/* What is given to TLS at once. */
+#define WRITE_SIZE (64 * 1024)
+#define LINGER_MS 2000
+#define LINGER_BYTES (16 * 1024 * 1024)
+/* A client that half-closed may be gone: so long its request may go on without an answer. */
+#define GONE_MS 2000
+/* What is in progress is judged again this often (sec-32, sec-46). */
+#define JUDGE_MS 1000
+
+/* ---- state and deadlines ---- */
+
+static const struct conf_limits *limits_of(const struct client *client) { return &client->worker->snapshot->conf->limits; }
+
+static int64_t now_of(const struct client *client) { return loop_now_ms(client->worker->loop); }
+
+void client_set_state(struct client *client, enum client_state state) {
+    static const char *const labels[] = {
+        [CLIENT_HANDSHAKE] = "handshake", [CLIENT_IDLE] = "idle",     [CLIENT_HEAD] = "active",
+        [CLIENT_EXCHANGE] = "active",     [CLIENT_TUNNEL] = "tunnel", [CLIENT_CLOSING] = "active"};
+    if (client->state != state || !client->state_label) {
+        client->state_since_ms = now_of(client);
+        client->judge_at_ms = client->state_since_ms + JUDGE_MS;
+    }
+    client->state = state;
+    if (client->state_label == labels[state]) {
+        return;
+    }
+    if (client->state_label) {
+        metric_add(METRIC_CONNECTIONS, -1, client->state_label);
+    }
+    client->state_label = labels[state];
+    metric_add(METRIC_CONNECTIONS, 1, client->state_label);
+}
+
+/* Is the client to send or to take bytes, or is it waiting for us? */
+static bool is_awaited(const struct client *client) {
+    const struct exchange *exchange = client->exchange;
+    return client->codec->out.len > 0 || !exchange || (!exchange->request_ended && codec_wants_input(client->codec));
+}
+
+/* A half-closed client whose answer has not begun. */
+static bool may_be_gone(const struct client *client) {
+    return client->eof && client->exchange && client->exchange->status == 0;
+}
+
+static int64_t earlier(int64_t a, int64_t b) { return a && (!b || a < b) ? a : b; }
+
+/* When `from` is over by this limit; 0: never. */
+static int64_t after(int64_t from_ms, int64_t limit_ms) { return limit_ms > 0 ? from_ms + limit_ms : 0; }
+
+static int64_t exchange_deadline(const struct client *client) {
+    int64_t deadline = client->exchange ? client->judge_at_ms : 0;
+    if (client->is_awaited) {
+        deadline = earlier(deadline, after(client->progress_ms, limits_of(client)->idle_timeout_ms));
+    }
+    return may_be_gone(client) ? earlier(deadline, client->eof_ms + GONE_MS) : deadline;
+}
+
+/* Absolute; 0: none. */
+static int64_t deadline_of(const struct client *client) {
+    switch (client->state) {
+    case CLIENT_HANDSHAKE:
+        return after(client->state_since_ms, limits_of(client)->handshake_timeout_ms);
+    case CLIENT_IDLE:
+        return after(client->state_since_ms, limits_of(client)->idle_timeout_ms);
+    case CLIENT_HEAD: /* from its first byte, however many follow (sec-41) */
+        return after(client->state_since_ms, limits_of(client)->header_timeout_ms);
+    case CLIENT_EXCHANGE:
+        return exchange_deadline(client);
+    case CLIENT_TUNNEL:
+        return client->judge_at_ms;
+    case CLIENT_CLOSING:
+        return client->state_since_ms + LINGER_MS;
+    }
+    return 0;
+}
+
+/* The timer may fire early and is then set anew: a busy connection moves its deadline with every request and its timer hardly ever. */
+static void arm_timer(struct client *client) {
+    int64_t deadline = deadline_of(client);
+    if (deadline == 0 || (client->timer_at_ms && client->timer_at_ms <= deadline)) {
+        return;
+    }
+    client->timer_at_ms = deadline;
+    loop_timer_set(client->timer, deadline - now_of(client));
+}
+
+static void note_progress(struct client *client) { client->progress_ms = now_of(client); }
+
+/* ---- the end ---- */
+
+void client_reap(struct client *client) {
+    struct worker *worker = client->worker;
+    loop_task_cancel(&client->reap);
+    metric_add(METRIC_CONNECTIONS, -1, client->state_label);
+    if (client->codec) {
+        codec_free(client->codec);
+    }
+    peer_free(&client->peer);
+    sbuf_fini(&client->in);
+    worker_client_gone(worker, client);
+    mem_free(client);
+}
+
+static void reap(void *arg) { client_reap(arg); }
+
+void client_close(struct client *client, bool reset) {
+    if (client->is_closed) {
+        return;
+    }
+    client->is_closed = true;
+    if (client->tunnel) {
+        tunnel_close(client->tunnel, ENDING_BY_GATEWAY, REASON_NONE);
+    } else if (client->exchange) {
+        exchange_abort(client->exchange, ENDING_BY_GATEWAY, REASON_NONE, "the gateway closed the connection");
+    }
+    client_set_state(client, CLIENT_CLOSING);
+    loop_timer_free(&client->timer);
+    loop_task_cancel(&client->update);
+    stream_close(&client->stream, reset);
+    loop_defer(client->worker->loop, &client->reap);
+}
+
+/* The connection failed, or the client took it down. */
+static void close_gone(struct client *client, const char *detail) {
+    if (client->exchange && !client->tunnel) {
+        exchange_abort(client->exchange, ENDING_BY_CLIENT, REASON_NONE, detail);
+    }
+    client_close(client, true);
+}
+
+/* What was said is out; a client that is still talking must be able to read it. */
+static void begin_closing(struct client *client) {
+    if (client->codec->reset_after_out) {
+        client_close(client, true);
+        return;
+    }
+    if (client->eof) {
+        client_close(client, false);
+        return;
+    }
+    client_set_state(client, CLIENT_CLOSING);
+    sbuf_fini(&client->in);
+    stream_shutdown_write(client->stream);
+    stream_set_reading(client->stream, true);
+    arm_timer(client);
+}
+
+/* ---- bytes ---- */
+
+/* What is waiting goes to the codec, as far as it takes it; then the end of the input. */
+static void feed(struct client *client) {
+    while (client->in.len > 0 && codec_wants_input(client->codec)) {
+        size_t taken = codec_receive(client->codec, sbuf_slice(&client->in));
+        sbuf_consume(&client->in, taken);
+        if (taken == 0) {
+            break;
+        }
+    }
+    if (client->eof && client->in.len == 0 && !client->is_eof_told) {
+        client->is_eof_told = true;
+        codec_receive_eof(client->codec);
+    }
+}
+
+static void take(struct client *client, struct slice bytes) {
+    note_progress(client);
+    if (client->state == CLIENT_CLOSING) {
+        client->lingered += bytes.len;
+        return;
+    }
+    size_t taken = 0;
+    if (client->in.len == 0 && codec_wants_input(client->codec)) {
+        taken = codec_receive(client->codec, bytes);
+    }
+    sbuf_append(&client->in, slice_after(bytes, taken));
+    INVARIANT(!client->in.overflow);
+}
+
+/* During an exchange a little is read ahead, so that a client that goes away is noticed. */
+static bool wants_reading(const struct client *client) {
+    if (client->eof || client->is_closed) {
+        return false;
+    }
+    if (client->state == CLIENT_CLOSING) {
+        return client->lingered < LINGER_BYTES;
+    }
+    if (client->codec->close_after_out) {
+        return false;
+    }
+    if (codec_wants_input(client->codec)) {
+        return client->in.len == 0;
+    }
+    return client->exchange && client->exchange->request_ended && client->in.len < WORKER_BUFFER_SIZE;
+}
+
+static void read_some(struct client *client) {
+    for (int i = 0; i < READS_PER_EVENT && wants_reading(client); i++) {
+        ssize_t n = stream_read(client->stream, client->worker->buffer, WORKER_BUFFER_SIZE);
+        if (n == STREAM_AGAIN) {
+            return;
+        }
+        if (n == STREAM_BROKEN) {
+            log_debug("connection lost: %s", stream_error(client->stream));
+            close_gone(client, "the client went away");
+            return;
+        }
+        if (n == STREAM_EOF) {
+            client->eof = true;
+            client->eof_ms = now_of(client);
+            return;
+        }
+        take(client, slice_make(client->worker->buffer, (size_t)n));
+    }
+}
+
+/* false: the connection is gone. */
+static bool flush(struct client *client) {
+    struct sbuf *out = &client->codec->out;
+    while (out->len > 0 && !client->is_blocked) {
+        struct slice piece = slice_first(sbuf_slice(out), WRITE_SIZE);
+        ssize_t n = stream_write(client->stream, piece);
+        if (n == STREAM_BROKEN) {
+            log_debug("connection lost: %s", stream_error(client->stream));
+            close_gone(client, "the client went away");
+            return false;
+        }
+        client->is_blocked = (size_t)n < piece.len;
+        if (n > 0) {
+            note_progress(client);
+            sbuf_consume(out, (size_t)n);
+            codec_drained(client->codec);
+        }
+    }
+    return true;
+}
+
+/* ---- the end of the event ---- */
+
+static enum client_state next_state(const struct client *client) {
+    const struct codec *codec = client->codec;
+    if (client->exchange || codec->out.len > 0 || (!codec->is_idle && !codec->in_head)) {
+        return CLIENT_EXCHANGE;
+    }
+    return codec->in_head ? CLIENT_HEAD : CLIENT_IDLE;
+}
+
+static void settle(struct client *client) {
+    client_set_state(client, next_state(client));
+    if (client->state == CLIENT_IDLE) {
+        sbuf_fini(&client->codec->out); /* an idle connection holds no buffers */
+    }
+    if (client->in.len == 0) {
+        sbuf_fini(&client->in);
+    }
+    bool awaited = client->state == CLIENT_EXCHANGE && is_awaited(client);
+    if (awaited && !client->is_awaited) {
+        note_progress(client);
+    }
+    client->is_awaited = awaited;
+    stream_set_reading(client->stream, wants_reading(client));
+    arm_timer(client);
+}
+
+static void update_http(struct client *client) {
+    for (int round = 0; round < ROUNDS_PER_UPDATE; round++) {
+        feed(client);
+        if (!flush(client)) {
+            return;
+        }
+        if (client->in.len == 0 || !codec_wants_input(client->codec)) {
+            break;
+        }
+    }
+    if (client->codec->close_after_out && client->codec->out.len == 0) {
+        begin_closing(client);
+        return;
+    }
+    settle(client);
+    if (client->in.len > 0 && codec_wants_input(client->codec)) {
+        client_kick(client);
+    }
+}
+
+static void update_closing(struct client *client) {
+    if (client->eof || client->lingered >= LINGER_BYTES) {
+        client_close(client, false);
+    }
+}
+
+static void update(struct client *client) {
+    if (client->is_closed || client->state == CLIENT_HANDSHAKE) {
+        return;
+    }
+    if (client->state == CLIENT_CLOSING) {
+        update_closing(client);
+    } else if (client->state == CLIENT_TUNNEL) {
+        tunnel_update(client->tunnel);
+    } else {
+        update_http(client);
+    }
+}
+
+static void on_update(void *arg) {
+    struct client *client = arg;
+    struct log_scope scope = client_scope(client);
+    log_push(&scope);
+    update(client);
+    log_pop(&scope);
+}
+
+void client_kick(struct client *client) {
+    if (!client->is_closed) {
+        loop_defer(client->worker->loop, &client->update);
+    }
+}
+
+void client_exchange_begun(struct client *client, struct exchange *exchange) {
+    client->exchange = exchange;
+    client->requests++;
+    client_set_state(client, CLIENT_EXCHANGE);
+}
+
+void client_exchange_done(struct client *client) {
+    client->exchange = NULL;
+    client_kick(client);
+}
+
+/* ---- TLS ---- */
+
+static enum reason select_host(void *owner, struct slice server_name, struct tls_host **host_out) {
+    const struct client *client = owner;
+    const struct snapshot *snapshot = client->worker->snapshot;
+    const struct hostname *hostname = NULL;
+    if (server_name.ptr) {
+        hostname = snapshot_hostname(snapshot, server_name);
+    } else if (client->worker_listener->index < snapshot->listener_count) {
+        hostname = snapshot->listeners[client->worker_listener->index].no_sni;
+    }
+    if (!hostname) {
+        return server_name.ptr ? REASON_UNKNOWN_HOSTNAME : REASON_SNI_MISSING;
+    }
+    *host_out = tls_host_ref(hostname->tls);
+    return REASON_NONE;
+}
+
+static void on_ready(struct client *client) {
+    const struct snapshot *snapshot = client->worker->snapshot;
+    client->peer = stream_tls_take_peer(client->stream);
+    client->codec = h1c_new(&exchange_codec_events, client, &snapshot->h1_limits,
+                            (uint64_t)snapshot->conf->limits.body_size);
+    observe_handshake(client);
+    client_set_state(client, CLIENT_IDLE);
+    if (client->worker->draining) {
+        client_close(client, false);
+    }
+}
+
+static void end_handshake(struct client *client, const char *detail) {
+    struct handshake_failure failure = {0};
+    stream_tls_failure(client->stream, &failure);
+    if (detail) {
+        failure.reason = REASON_HANDSHAKE_FAILED;
+        failure.is_silent = !stream_tls_has_hello(client->stream);
+        snprintf(failure.detail, sizeof failure.detail, "%s", detail);
+    }
+    log_debug("handshake refused: %s", failure.detail);
+    observe_handshake_failure(client, &failure);
+    client_close(client, false);
+}
+
+static void on_stream(void *owner, enum stream_event event) {
+    struct client *client = owner;
+    struct log_scope scope = client_scope(client);
+    log_push(&scope);
+    switch (event) {
+    case STREAM_READY:
+        on_ready(client);
+        break;
+    case STREAM_READABLE:
+        read_some(client);
+        break;
+    case STREAM_WRITABLE:
+        client->is_blocked = false;
+        break;
+    case STREAM_FAILED:
+        end_handshake(client, NULL);
+        break;
+    }
+    client_kick(client);
+    log_pop(&scope);
+}
+
+/* ---- the deadline ---- */
+
+static void judge(struct client *client) {
+    client->judge_at_ms = now_of(client) + JUDGE_MS;
+    if (client->exchange) {
+        exchange_judge(client->exchange);
+    }
+    if (client->tunnel && !client->is_closed) {
+        tunnel_tick(client->tunnel);
+    }
+}
+
+/* A client that neither sends nor takes. */
+static void expire_exchange(struct client *client) {
+    bool takes_nothing = client->codec->out.len > 0;
+    if (client->exchange && may_be_gone(client)) {
+        close_gone(client, "the client closed the connection while it waited");
+        return;
+    }
+    if (client->exchange) {
+        exchange_abort(client->exchange, ENDING_BY_CLIENT, REASON_REQUEST_TIMEOUT,
+                       takes_nothing ? "the client took no byte for idle_timeout"
+                                     : "no byte of the request's body came for idle_timeout");
+    }
+    if (takes_nothing || !client->codec->close_after_out) {
+        client_close(client, true);
+    }
+}
+
+static void expire(struct client *client) {
+    switch (client->state) {
+    case CLIENT_HANDSHAKE:
+        end_handshake(client, "the handshake took longer than handshake_timeout");
+        break;
+    case CLIENT_HEAD:
+        codec_refuse(client->codec, &(struct h1_fault){REASON_REQUEST_TIMEOUT,
+                                                       "the request's head took longer than header_timeout"});
+        break;
+    case CLIENT_EXCHANGE:
+        expire_exchange(client);
+        break;
+    case CLIENT_IDLE:
+    case CLIENT_CLOSING:
+        client_close(client, false);
+        break;
+    case CLIENT_TUNNEL:
+        break;
+    }
+}
+
+static bool is_judging(const struct client *client) {
+    return client->tunnel || (client->state == CLIENT_EXCHANGE && client->exchange);
+}
+
+static void on_timer(void *arg) {
+    struct client *client = arg;
+    struct log_scope scope = client_scope(client);
+    client->timer_at_ms = 0;
+    log_push(&scope);
+    if (is_judging(client) && now_of(client) >= client->judge_at_ms) {
+        judge(client);
+    }
+    if (!client->is_closed) {
+        int64_t deadline = deadline_of(client);
+        if (deadline && now_of(client) >= deadline) {
+            expire(client);
+        } else {
+            arm_timer(client);
+        }
+    }
+    client_kick(client);
+    log_pop(&scope);
+}
+
+/* ---- from the worker ---- */
+
+struct client *client_open(struct worker *worker, const struct worker_listener *listener, int fd,
+                           const struct addr *peer) {
+    struct client *client = NEW(struct client);
+    client->worker = worker;
+    client->id = worker->next_client_id++;
+    client->listener = listener->address;
+    client->worker_listener = listener;
+    client->addr = *peer;
+    addr_format(peer, client->addr_text);
+    addr_format_host(peer, client->host_text);
+    client->accepted_us = clock_mono_us();
+    list_init(&client->node);
+    sbuf_init(&client->in, (size_t)4 * WORKER_BUFFER_SIZE);
+    client->timer = loop_timer_new(worker->loop, on_timer, client);
+    loop_task_init(&client->reap, reap, client);
+    loop_task_init(&client->update, on_update, client);
+    client->stream = stream_tls_accept(worker->loop, fd, worker->snapshot->tls, select_host, on_stream, client);
+    client_set_state(client, CLIENT_HANDSHAKE);
+    arm_timer(client);
+    return client;
+}
+
+void client_drain(struct client *client) {
+    switch (client->state) {
+    case CLIENT_HANDSHAKE:
+    case CLIENT_IDLE:
+        client_close(client, false);
+        break;
+    case CLIENT_HEAD:
+    case CLIENT_EXCHANGE:
+        codec_drain(client->codec);
+        client_kick(client);
+        break;
+    case CLIENT_TUNNEL:
+    case CLIENT_CLOSING:
+        break;
+    }
+}
+
+void client_snapshot_changed(struct client *client) {
+    if (!client->is_closed && is_judging(client)) {
+        struct log_scope scope = client_scope(client);
+        log_push(&scope);
+        judge(client);
+        log_pop(&scope);
+    }
+}
+
+/* ---- for the log ---- */
+
+static void describe(const void *subject, struct sbuf *out) {
+    const struct client *client = subject;
+    sbuf_printf(out, "client=%s", client->addr_text);
+    if (client->exchange) {
+        sbuf_append_char(out, ' ');
+        exchange_describe(client->exchange, out);
+    }
+}
+
+struct log_scope client_scope(const struct client *client) {
+    return (struct log_scope){.describe = describe, .subject = client};
+}

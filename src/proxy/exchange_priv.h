@@ -1,0 +1,68 @@
+/*
+ * exchange_priv: what the driver (exchange.c), the steps (steps.c) and the relay (relay.c) share. Nobody else includes it, but for the unit tests.
+ *
+ *   steps.c: pin -> host -> policy -> body -> pick -> link -> forward     relay.c: bytes both ways     exchange.c: the end
+ *                                             ^-------- a failed link: another endpoint, or a fresh link
+ */
+#ifndef SALLYPORT_SRC_PROXY_EXCHANGE_PRIV_H
+#define SALLYPORT_SRC_PROXY_EXCHANGE_PRIV_H
+
+#include "proxy/exchange.h"
+
+enum step_result {
+    STEP_NEXT, /* go on with the next one */
+    STEP_WAIT, /* an event will drive on */
+    STEP_DONE  /* the exchange is over */
+};
+
+enum step_id { STEP_PIN, STEP_HOST, STEP_POLICY, STEP_BODY, STEP_PICK, STEP_LINK, STEP_FORWARD, STEP_COUNT };
+
+struct step {
+    const char *name;
+    enum ending_phase phase; /* what it is part of */
+    enum step_result (*run)(struct exchange *exchange);
+};
+
+extern const struct step exchange_steps[STEP_COUNT];
+
+/* ---- exchange.c ---- */
+
+/* Runs steps from exchange->step on, until one waits or the exchange is over. */
+void exchange_drive(struct exchange *exchange);
+/* Answers locally, then finishes. detail: for people, or NULL for the reason's sentence. Nothing may have been sent yet. */
+void exchange_answer(struct exchange *exchange, enum reason reason, const char *detail);
+/* The end, exactly once: the link is released, the stream closed, the exchange observed. The memory stays until the end of the turn. */
+void exchange_finish(struct exchange *exchange, enum ending_who who);
+void exchange_set_detail(struct exchange *exchange, const char *detail);
+/* Whose doing an ending with this reason is. */
+enum ending_who exchange_blame(enum reason reason);
+/* Is this what the client's own connection may go on after, or does it have to end with this response? */
+void exchange_close_after(struct exchange *exchange);
+
+/* ---- steps.c ---- */
+
+/* The snapshot in force and the hostname of the connection in it; also for a head that was refused. */
+void exchange_pin(struct exchange *exchange);
+/* May this client, as the snapshot and the clock judge it now, have what it asked for? NONE: yes. *detail_out lives as long as the peer. */
+enum reason exchange_judge_now(const struct exchange *exchange, const struct snapshot *snapshot, const char **detail_out);
+
+/* ---- relay.c ---- */
+
+extern const struct link_events relay_link_events;
+
+/* What follows when a link fails. */
+enum failure_action {
+    FAILURE_OTHER_ENDPOINT, /* nothing was sent: the next one may do it */
+    FAILURE_FRESH_LINK,     /* a connection from the pool had died: once more with a new one */
+    FAILURE_ANSWER,         /* the client is told */
+    FAILURE_CUT             /* the response has begun: the client must see that it is incomplete */
+};
+enum failure_action relay_judge_failure(const struct exchange *exchange, enum link_failure failure);
+/* The code for a failure that is not mended. */
+enum reason relay_failure_reason(enum link_failure failure);
+/* As much of the request as the link has room for. */
+void relay_request(struct exchange *exchange);
+/* Waits, for a second, for an upstream to say 100 Continue; then the client hears it from us. */
+void relay_await_continue(struct exchange *exchange);
+
+#endif

@@ -1,0 +1,245 @@
+/*
+ * forward: the heads and trailers that leave sallyport, built from empty lists by exchange.c's steps and relay. It copies what may pass out of the head that came in
+ * and then adds what only sallyport says, in this order, so that neither a client's header nor its Connection list can touch our own (sec-12, sec-13).
+ * What is added was either checked when it came in (authority, addresses) or is base64 and hex (sec-14).
+ */
+#include "proxy/forward.h"
+
+#include "base/clock.h"
+#include "http/hop.h"
+
+/* A certificate beyond this is not put into a header: servers refuse the whole request for such a one. The request says so instead (sec-16). */
+#define CERTIFICATE_HEADER_MAX (32 * 1024)
+
+static void add(struct headers *headers, const char *name, struct slice value) {
+    headers_add(headers, slice_of(name), value);
+}
+
+static bool is_name(const struct header *header, const char *name) {
+    return slice_eq_nocase(header->name, slice_of(name));
+}
+
+/* ---- towards the upstream ---- */
+
+/* Stops here, or is written anew below. */
+static bool request_header_stops(const struct headers *headers, const struct header *header) {
+    return is_name(header, "Host") || is_name(header, "Via") || header_is_hop_by_hop(header->name) ||
+           header_is_reserved(header->name) || header_is_nominated(headers, header->name);
+}
+
+/* A session of ours that a client made up could be believed by the origin. */
+static bool is_session_cookie(struct slice crumb) {
+    struct slice name;
+    (void)slice_cut(crumb, '=', &name);
+    return slice_eq_nocase(slice_trim(name), SLICE("CF_Authorization"));
+}
+
+static bool has_session_cookie(struct slice cookies) {
+    while (cookies.ptr) {
+        struct slice crumb;
+        cookies = slice_cut(cookies, ';', &crumb);
+        if (is_session_cookie(crumb)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The value without our session; empty when nothing is left. Written anew only where there is one. */
+static struct slice without_session_cookie(struct slice cookies, struct arena *arena) {
+    if (!has_session_cookie(cookies)) {
+        return cookies;
+    }
+    char *kept = arena_bytes(arena, 2 * cookies.len + 2);
+    size_t len = 0;
+    while (cookies.ptr) {
+        struct slice crumb;
+        cookies = slice_cut(cookies, ';', &crumb);
+        crumb = slice_trim(crumb);
+        if (slice_is_empty(crumb) || is_session_cookie(crumb)) {
+            continue;
+        }
+        if (len) {
+            kept[len++] = ';';
+            kept[len++] = ' ';
+        }
+        memcpy(kept + len, crumb.ptr, crumb.len);
+        len += crumb.len;
+    }
+    return slice_make(kept, len);
+}
+
+static void copy_request_headers(const struct request_head *request, struct headers *out) {
+    for (size_t i = 0; i < request->headers.count; i++) {
+        const struct header *header = &request->headers.items[i];
+        if (request_header_stops(&request->headers, header)) {
+            continue;
+        }
+        struct slice value = header->value;
+        if (is_name(header, "Cookie")) {
+            value = without_session_cookie(value, out->arena);
+            if (slice_is_empty(value)) {
+                continue;
+            }
+        }
+        headers_add(out, header->name, value);
+    }
+}
+
+/* Via = #( received-protocol RWS received-by ): who passed it on before us, then us, in one line (RFC 9110 7.6.3). */
+static struct slice via(const struct headers *received, enum http_version version, struct arena *arena) {
+    const char *own = version == HTTP_1_0 ? "1.0 sallyport" : "1.1 sallyport";
+    const char *all = NULL;
+    for (size_t i = 0; i < received->count; i++) {
+        const struct header *header = &received->items[i];
+        if (is_name(header, "Via") && header->value.len && !header_is_nominated(received, header->name)) {
+            all = arena_printf(arena, "%s%s" SLICE_FMT, all ? all : "", all ? ", " : "", SLICE_ARG(header->value));
+        }
+    }
+    return slice_of(all ? arena_printf(arena, "%s, %s", all, own) : own);
+}
+
+static void add_forwarding(const struct exchange *exchange, struct slice authority, struct headers *out) {
+    add(out, "X-Forwarded-For", slice_of(exchange->client->host_text));
+    add(out, "X-Forwarded-Proto", SLICE("https"));
+    add(out, "X-Forwarded-Host", authority);
+    add(out, "Via", via(&exchange->request->headers, exchange->request->version, exchange->arena));
+    add(out, "cf-ray", slice_of(exchange->ray_id));
+}
+
+/* Whether this request is one that carries the certificate. */
+static bool forwards_certificate(const struct exchange *exchange) {
+    switch (exchange->hostname->forwarding) {
+    case CONF_FORWARDING_OFF:
+        return false;
+    case CONF_FORWARDING_FIRST_REQUEST:
+        return exchange->client->requests == 1;
+    case CONF_FORWARDING_EVERY_REQUEST:
+        return true;
+    }
+    return false;
+}
+
+static void add_cf(const struct identity *identity, struct headers *out) {
+    if (identity->der_base64.len <= CERTIFICATE_HEADER_MAX) {
+        add(out, "Cf-Client-Cert-Der-Base64", identity->der_base64);
+    } else {
+        add(out, "Cf-Client-Cert-Too-Large", SLICE("true"));
+    }
+    add(out, "Cf-Client-Cert-Sha256", identity->fingerprint_sha256);
+}
+
+static void add_certificate(const struct exchange *exchange, struct headers *out) {
+    struct peer *peer = exchange->client->peer;
+    if (peer->report.reason != REASON_NONE || !forwards_certificate(exchange)) {
+        return;
+    }
+    const struct identity *identity = peer_identity(peer);
+    if (identity && exchange->hostname->forward_cf) {
+        add_cf(identity, out);
+    }
+}
+
+struct request_head *forward_request(struct exchange *exchange) {
+    const struct request_head *request = exchange->request;
+    struct arena *arena = exchange->arena;
+    struct request_head *out = ARENA_NEW(arena, struct request_head);
+    struct slice authority =
+        request->has_host ? request->target.authority : slice_of(exchange->client->peer->server_name);
+
+    *out = (struct request_head){.version = HTTP_1_1,
+                                 .method = request->method,
+                                 .target = request->target,
+                                 .has_host = true,
+                                 .framing = request->framing,
+                                 .content_length = request->content_length,
+                                 .keep_alive = true,
+                                 .expect_continue = request->expect_continue};
+    if (request->framing == BODY_NONE) {
+        out->upgrade = request->upgrade;
+    }
+    headers_init(&out->headers, arena);
+    add(&out->headers, "Host", authority);
+    copy_request_headers(request, &out->headers);
+    /* The origin decides whether it wants the body; relay answers for one that says nothing. */
+    if (request->expect_continue) {
+        add(&out->headers, "Expect", SLICE("100-continue"));
+    }
+    add_forwarding(exchange, authority, &out->headers);
+    add_certificate(exchange, &out->headers);
+    return out;
+}
+
+/* ---- towards the client ---- */
+
+static bool starts_with_folded(struct slice name, const char *prefix) {
+    return slice_starts_with_nocase(name, slice_of(prefix));
+}
+
+/* What only the gateway says about itself. */
+static bool response_header_stops(const struct headers *headers, const struct header *header) {
+    return is_name(header, "Via") || is_name(header, "cf-ray") || starts_with_folded(header->name, "x-sallyport-") ||
+           starts_with_folded(header->name, "cf-access-") || header_is_hop_by_hop(header->name) ||
+           header_is_nominated(headers, header->name);
+}
+
+static void add_date(struct exchange *exchange, struct headers *out) {
+    if (headers_find(out, SLICE("Date"))) {
+        return;
+    }
+    char text[CLOCK_TEXT_SIZE];
+    clock_format_http(clock_wall(), text);
+    add(out, "Date", arena_dup(exchange->arena, slice_of(text)));
+}
+
+struct response_head *forward_response(struct exchange *exchange, const struct response_head *upstream) {
+    struct response_head *out = ARENA_NEW(exchange->arena, struct response_head);
+    *out = (struct response_head){.version = HTTP_1_1,
+                                  .status = upstream->status,
+                                  .phrase = upstream->phrase,
+                                  .framing = upstream->framing,
+                                  .content_length = upstream->content_length,
+                                  .keep_alive = true};
+    headers_init(&out->headers, exchange->arena);
+    for (size_t i = 0; i < upstream->headers.count; i++) {
+        const struct header *header = &upstream->headers.items[i];
+        if (!response_header_stops(&upstream->headers, header)) {
+            headers_add(&out->headers, header->name, header->value);
+        }
+    }
+    if (upstream->status == 101) {
+        const struct header *upgrade = headers_find(&upstream->headers, SLICE("Upgrade"));
+        add(&out->headers, "Upgrade", upgrade ? upgrade->value : exchange->request->upgrade);
+    }
+    if (upstream->status == 101 || upstream->status >= 200) {
+        add_date(exchange, &out->headers);
+        add(&out->headers, "Via", via(&upstream->headers, upstream->version, exchange->arena));
+        add(&out->headers, "cf-ray", slice_of(exchange->ray_id));
+    }
+    return out;
+}
+
+/* ---- both ways ---- */
+
+/* Fields that mean something for framing, routing, authentication or the handling of the content are worth nothing behind it, and
+ * dangerous where somebody merges them into the head (RFC 9110 6.5.1). */
+static bool trailer_stops(struct slice name) {
+    static const char *const names[] = {"host",          "authorization", "cookie",      "set-cookie",      "cache-control",
+                                        "content-type",  "content-range", "range",       "content-encoding", "max-forwards",
+                                        "authentication-info", "expires", "age",         "date",            "location",
+                                        "vary",          "retry-after",   "www-authenticate", "pragma",     "via"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (slice_eq_nocase(name, slice_of(names[i]))) {
+            return true;
+        }
+    }
+    return starts_with_folded(name, "if-") || header_is_hop_by_hop(name) || header_is_reserved(name);
+}
+
+void forward_trailers(const struct headers *trailers, struct headers *out) {
+    for (size_t i = 0; i < trailers->count; i++) {
+        if (!trailer_stops(trailers->items[i].name)) {
+            headers_add(out, trailers->items[i].name, trailers->items[i].value);
+        }
+    }
+}
