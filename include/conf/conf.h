@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/map.h"
 #include "base/sbuf.h"
 #include "base/slice.h"
 
@@ -205,6 +206,7 @@ struct conf {
     CONF_LIST(struct conf_group) groups;
     CONF_LIST(struct conf_upstream) upstreams;
     CONF_LIST(struct conf_test) tests;
+    struct map places; /* of the numbers, flags and words that the file gives; see conf_place */
 };
 
 /* Everything found, in file order when printed; never just the first. */
@@ -227,11 +229,17 @@ void conf_warning(struct conf_messages *messages, struct conf_pos pos, const cha
 void conf_messages_print(struct conf_messages *messages, struct sbuf *out);
 
 /* Reads and binds the YAML file and checks all that can be checked without opening other files: keys, types, limits, names, references, duplicates, coverage of
- * hostnames. With errors the result is NULL (or a conf that is only good for finding more errors, when *partial_out is asked for). Control side. */
+ * hostnames. With errors the result is NULL. Control side. */
 struct conf *conf_load(const char *path, struct conf_messages *messages);
+/* The same, but with errors it still returns what could be bound (NULL only if nothing could), so that the files it names can be looked at too and all
+ * errors be reported at once. Texts may be absent that are required; nothing else may be done with it. */
+struct conf *conf_load_partial(const char *path, struct conf_messages *messages);
 /* The same from memory, for tests and fuzzing; directory is what relative paths are relative to. */
 struct conf *conf_parse(struct slice yaml, const char *file, const char *directory, struct conf_messages *messages);
 void conf_free(struct conf **conf);
+
+/* Where the file gives the value of this member (an int64_t, bool or enum inside conf); fallback if it does not: the value is a default. */
+struct conf_pos conf_place(const struct conf *conf, const void *member, struct conf_pos fallback);
 
 /* Finds by name; NULL when absent. */
 const struct conf_hostname *conf_find_hostname(const struct conf *conf, const char *name);
@@ -241,6 +249,8 @@ const struct conf_group *conf_find_group(const struct conf *conf, const char *na
 const char *conf_rule_name(enum conf_rule_kind kind);
 const char *conf_decision_name(enum conf_decision decision); /* "service_auth" */
 
+/* The configuration with every default filled in, as YAML. No secrets: only where they are kept. */
+void conf_write_yaml(const struct conf *conf, struct sbuf *out);
 /* JSON Schema (draft 2020-12) of the file, generated from the schema table, for editors. */
 void conf_write_json_schema(struct sbuf *out);
 

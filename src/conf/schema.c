@@ -1,0 +1,366 @@
+/*
+ * schema: the rows. See schema_priv.h for what each column means. A new key is a row here, a member of a struct in
+ * conf/conf.h, and a test.
+ */
+#include "schema_priv.h"
+
+#include <stddef.h>
+
+#include "value_priv.h"
+
+#define MS 1
+#define SECONDS (1000 * MS)
+#define MINUTES (60 * SECONDS)
+#define HOURS (60 * MINUTES)
+#define DAYS ((int64_t)24 * HOURS)
+#define KIB ((int64_t)1024)
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+#define TIB (1024 * GIB)
+
+#define NAME_MAX_BYTES 350
+#define ROW(type, member, ...) \
+    { .offset = offsetof(struct type, member), __VA_ARGS__ }
+#define LATER(name_, doc_, ...) \
+    { .name = (name_), .type = FIELD_LATER, .doc = (doc_), ##__VA_ARGS__ }
+#define END \
+    { .name = NULL }
+
+/* clang-format off */
+
+static const struct choice log_levels[] = {{"debug", 0, false}, {"info", 0, false}, {"warning", 0, false}, {"error", 0, false}, {NULL, 0, false}};
+static const struct choice log_targets[] = {{"stdout", 0, false}, {"stderr", 0, false}, {"off", 0, false}, {NULL, 0, false}};
+static const struct choice tls_versions[] = {{"1.2", 0, false}, {"1.3", 0, false}, {NULL, 0, false}};
+static const struct choice ekus[] = {{"client_auth", CONF_EKU_CLIENT_AUTH, false}, {"any", CONF_EKU_ANY, false}, {NULL, 0, false}};
+static const struct choice crl_requires[] = {{"if_present", CONF_CRL_IF_PRESENT, false}, {"leaf", CONF_CRL_LEAF, false},
+    {"chain", CONF_CRL_CHAIN, false}, {NULL, 0, false}};
+static const struct choice certificate_modes[] = {{"off", CONF_CLIENT_CERTIFICATE_OFF, false}, {"request", CONF_CLIENT_CERTIFICATE_REQUEST, false},
+    {"require", CONF_CLIENT_CERTIFICATE_REQUIRE, false}, {NULL, 0, false}};
+static const struct choice forwardings[] = {{"off", CONF_FORWARDING_OFF, false}, {"first_request", CONF_FORWARDING_FIRST_REQUEST, false},
+    {"every_request", CONF_FORWARDING_EVERY_REQUEST, false}, {NULL, 0, false}};
+static const struct choice dialects[] = {{"cf", 0, false}, {"rfc9440", 0, true}, {"cf_cert", 0, true}, {"xfcc", 0, true}, {"nginx", 0, true},
+    {"traefik", 0, true}, {"aws", 0, true}, {NULL, 0, false}};
+static const struct choice explains[] = {{"full", CONF_EXPLAIN_FULL, false}, {"code", CONF_EXPLAIN_CODE, false}, {"off", CONF_EXPLAIN_OFF, false},
+    {NULL, 0, false}};
+static const struct choice decisions[] = {{"service_auth", CONF_SERVICE_AUTH, false}, {"allow", CONF_ALLOW, false}, {"block", CONF_BLOCK, false},
+    {"bypass", CONF_BYPASS, false}, {NULL, 0, false}};
+static const struct choice expectations[] = {{"allow", CONF_EXPECT_ALLOW, false}, {"deny", CONF_EXPECT_DENY, false}, {NULL, 0, false}};
+
+const struct choice schema_forms[] = {{"any_of", CONF_MATCH_ANY_OF, false}, {"wildcard", CONF_MATCH_WILDCARD, false},
+    {"regex", CONF_MATCH_REGEX, true}, {"ignore_case", CONF_MATCH_IGNORE_CASE, false}, {NULL, 0, false}};
+
+static const struct field listener_fields[] = {
+    ROW(conf_listener, address, .name = "address", .type = FIELD_ADDRESS, .is_required = true,
+        .doc = "Where to listen: `host:port`, `[::]:port`, `*:port`.", .example = "127.0.0.1:8443"),
+    LATER("proxy_protocol", "PROXY protocol, versions 1 and 2, believed from the sources in `trust`.", .fallback = "off",
+          .example = "{trust: [10.0.0.0/8]}"),
+    LATER("trusted_forwarders", "Whose X-Forwarded-For is believed.", .fallback = "[]", .example = "[10.0.0.0/8]"),
+    ROW(conf_listener, no_sni, .name = "no_sni", .type = FIELD_TEXT, .max = 254,
+        .doc = "The hostname of a client that names none (old devices). Without it such a client is refused.", .example = "iot.example.test"),
+    END};
+static const struct object_type listener_type = {"listener", sizeof(struct conf_listener), true, NULL, listener_fields};
+
+static const struct field log_fields[] = {
+    ROW(conf_log, level, .name = "level", .type = FIELD_TEXT, .choices = log_levels, .fallback = "info", .doc = "The least level of the error log."),
+    ROW(conf_log, file, .name = "file", .type = FIELD_TARGET, .choices = log_targets, .fallback = "stderr", .doc = "Where the error log goes."),
+    ROW(conf_log, access, .name = "access", .type = FIELD_TARGET, .choices = log_targets, .fallback = "stdout",
+        .doc = "Where the access log goes: one JSON object a request."),
+    ROW(conf_log, audit, .name = "audit", .type = FIELD_TARGET, .choices = log_targets, .fallback = "stdout",
+        .doc = "Where the audit log goes: denials, refused handshakes, reloads, CRL changes."),
+    END};
+static const struct object_type log_type = {"log", sizeof(struct conf_log), false, NULL, log_fields};
+
+static const struct field admin_fields[] = {
+    ROW(conf_admin, address, .name = "address", .type = FIELD_ADDRESS,
+        .doc = "Where metrics and health are served: `unix:PATH`, or `host:port` together with `token_file`. Without it they are not.",
+        .example = "unix:../run/admin.sock"),
+    ROW(conf_admin, token_file, .name = "token_file", .type = FIELD_FILE, .is_secret = true,
+        .doc = "A file with the bearer token that TCP clients of the admin address must show.", .example = "../run/admin-token"),
+    END};
+static const struct object_type admin_type = {"admin", sizeof(struct conf_admin), false, NULL, admin_fields};
+
+static const struct field tls_fields[] = {
+    ROW(conf_tls, min_version, .name = "min_version", .type = FIELD_TEXT, .choices = tls_versions, .fallback = "1.2", .doc = "The oldest TLS version."),
+    ROW(conf_tls, session_timeout_ms, .name = "session_timeout", .type = FIELD_DURATION, .min = 0, .max = 7 * DAYS, .fallback = "8h",
+        .doc = "How long after its full handshake a session may be resumed; 0: never."),
+    ROW(conf_tls, ciphers, .name = "ciphers", .type = FIELD_TEXT, .fallback = "secure",
+        .doc = "`secure`: ECDHE with AEAD; or an OpenSSL list for TLS 1.2."),
+    ROW(conf_tls, groups, .name = "groups", .type = FIELD_TEXT, .fallback = "X25519:P-256:P-384:P-521", .doc = "Key exchange groups, in order of preference."),
+    END};
+static const struct object_type tls_type = {"tls", sizeof(struct conf_tls), false, NULL, tls_fields};
+
+static const struct field limits_fields[] = {
+    ROW(conf_limits, max_connections, .name = "max_connections", .type = FIELD_INT, .min = 0, .max = 10000000, .fallback = "100000",
+        .doc = "Client connections at a time; 0: no limit."),
+    ROW(conf_limits, connections_per_ip, .name = "connections_per_ip", .type = FIELD_INT, .min = 0, .max = 10000000, .fallback = "0",
+        .doc = "Client connections of one address; 0: no limit."),
+    ROW(conf_limits, handshake_timeout_ms, .name = "handshake_timeout", .type = FIELD_DURATION, .min = 0, .max = HOURS, .fallback = "10s",
+        .doc = "From accept to the end of the TLS handshake; 0: no limit."),
+    ROW(conf_limits, header_timeout_ms, .name = "header_timeout", .type = FIELD_DURATION, .min = 0, .max = HOURS, .fallback = "10s",
+        .doc = "From the first byte of a request head to its last; 0: no limit."),
+    ROW(conf_limits, idle_timeout_ms, .name = "idle_timeout", .type = FIELD_DURATION, .min = 0, .max = 7 * DAYS, .fallback = "75s",
+        .doc = "Silence between requests, and of a request or response body; 0: no limit."),
+    ROW(conf_limits, header_size, .name = "header_size", .type = FIELD_SIZE, .min = KIB, .max = MIB, .is_zero_max = true, .fallback = "32KiB",
+        .doc = "Size of a request head, and of its trailers; 0: the most there is."),
+    ROW(conf_limits, certificate_chain_size, .name = "certificate_chain_size", .type = FIELD_SIZE, .min = KIB, .max = MIB, .is_zero_max = true,
+        .fallback = "32KiB", .doc = "Size of the certificates that a client presents; 0: the most there is."),
+    ROW(conf_limits, body_size, .name = "body_size", .type = FIELD_SIZE, .min = 0, .max = 1024 * TIB, .fallback = "0",
+        .doc = "Size of a request body; 0: no limit."),
+    END};
+static const struct object_type limits_type = {"limits", sizeof(struct conf_limits), false, NULL, limits_fields};
+
+static const struct field crl_fields[] = {
+    ROW(conf_crl, files, .name = "files", .type = FIELD_FILES, .is_one_or_list = true, .max = 10000, .doc = "Revocation lists, DER or PEM.", .example = "[../certs/devices.crl]"),
+    LATER("directory", "Every revocation list of a directory.", .example = "../certs/crls"),
+    LATER("urls", "Revocation lists fetched in the background.", .fallback = "[]", .example = "[\"http://crl.example.test/devices.crl\"]"),
+    ROW(conf_crl, require, .name = "require", .type = FIELD_ENUM, .choices = crl_requires, .fallback = "if_present",
+        .doc = "Which CAs of a chain must have a revocation list: those for which one is loaded, the issuer of the leaf, every one."),
+    ROW(conf_crl, on_expired, .name = "on_expired", .type = FIELD_ON_EXPIRED, .min = SECONDS, .max = 3650 * DAYS, .fallback = "deny",
+        .doc = "What a list past its nextUpdate means: `deny`, `allow`, or `grace 24h`: deny once that much time has passed."),
+    END};
+static const struct object_type crl_type = {"crl", sizeof(struct conf_crl), false, NULL, crl_fields};
+
+static const struct field ca_bundle_fields[] = {
+    ROW(conf_ca_bundle, name, .name = "name", .type = FIELD_TEXT, .is_required = true, .max = NAME_MAX_BYTES, .doc = "What rules and messages call it.",
+        .example = "devices"),
+    ROW(conf_ca_bundle, file, .name = "file", .type = FIELD_FILE, .is_required = true, .doc = "PEM: the root, with intermediates if any.",
+        .example = "../certs/devices-ca.pem"),
+    ROW(conf_ca_bundle, associated_hostnames, .name = "associated_hostnames", .type = FIELD_TEXTS, .is_one_or_list = true, .max = 1000000,
+        .doc = "The hostnames for which this bundle may vouch; each equals a `hostnames` entry.", .example = "[iot.example.test]"),
+    ROW(conf_ca_bundle, extended_key_usage, .name = "extended_key_usage", .type = FIELD_ENUM, .choices = ekus, .fallback = "client_auth",
+        .doc = "What a certificate must be good for."),
+    ROW(conf_ca_bundle, partial_chain, .name = "partial_chain", .type = FIELD_BOOL, .fallback = "false",
+        .doc = "true: an intermediate in the file is an anchor by itself."),
+    ROW(conf_ca_bundle, allow_sha1, .name = "allow_sha1", .type = FIELD_BOOL, .fallback = "false", .doc = "true: signatures with SHA-1 count. Warned about."),
+    ROW(conf_ca_bundle, crl, .name = "crl", .type = FIELD_OBJECT, .object = &crl_type, .doc = "Revocation."),
+    LATER("ocsp", "OCSP for client certificates: `off`, `leaf`, `chain`.", .fallback = "off", .example = "leaf"),
+    LATER("on_unavailable", "What an OCSP responder that does not answer means: `deny` or `allow`.", .example = "deny"),
+    END};
+static const struct object_type ca_bundle_type = {"CA bundle", sizeof(struct conf_ca_bundle), true, NULL, ca_bundle_fields};
+
+static const struct field hostname_fields[] = {
+    ROW(conf_hostname, name, .name = "name", .type = FIELD_TEXT, .is_required = true, .max = 256,
+        .doc = "Exact, or `*.example.test` (one label).", .example = "iot.example.test"),
+    ROW(conf_hostname, certificates, .name = "certificate", .type = FIELD_FILES, .is_required = true, .is_one_or_list = true, .min = 1, .max = 3,
+        .doc = "PEM: the chain, leaf first. A list: one for each key type (RSA and ECDSA side by side).", .example = "../certs/iot.pem"),
+    ROW(conf_hostname, private_keys, .name = "private_key", .type = FIELD_FILES, .is_required = true, .is_one_or_list = true, .min = 1, .max = 3,
+        .is_secret = true, .doc = "PEM, not encrypted; as many as there are certificates, in their order.", .example = "../certs/iot-key.pem"),
+    ROW(conf_hostname, client_certificate, .name = "client_certificate", .type = FIELD_ENUM, .choices = certificate_modes, .is_computed = true,
+        .doc = "Whether the handshake asks for a client certificate. Default: `request` when a CA bundle is associated, else `off`.", .example = "request"),
+    ROW(conf_hostname, client_certificate_forwarding, .name = "client_certificate_forwarding", .type = FIELD_ENUM, .choices = forwardings,
+        .fallback = "every_request", .doc = "On which requests of a connection the certificate's headers go upstream."),
+    ROW(conf_hostname, forward_headers, .name = "forward_headers", .type = FIELD_TEXTS, .is_one_or_list = true, .choices = dialects, .fallback = "cf",
+        .doc = "The dialects of headers in which the upstream gets the certificate."),
+    LATER("request_headers", "Headers added for the upstream: name to template.", .example = "{X-CERT-SUBJECT-DN: \"{cert_subject_dn}\"}"),
+    LATER("response_headers", "Headers set or removed in the response."),
+    ROW(conf_hostname, upstream, .name = "upstream", .type = FIELD_TEXT, .is_required = true,
+        .doc = "A name in `upstreams`, or `http://host:port`, or `builtin:whoami`.", .example = "telemetry"),
+    ROW(conf_hostname, public, .name = "public", .type = FIELD_BOOL, .fallback = "false",
+        .doc = "true: open to everyone where neither a CA bundle nor an application covers the path."),
+    ROW(conf_hostname, explain_denials, .name = "explain_denials", .type = FIELD_ENUM, .choices = explains, .fallback = "full",
+        .doc = "How much a denied client is told: the reason with facts and a hint, the reason code, or nothing."),
+    END};
+static const struct object_type hostname_type = {"hostname", sizeof(struct conf_hostname), true, NULL, hostname_fields};
+
+#define RULE_LISTS(owner) \
+    ROW(owner, include, .name = "include", .type = FIELD_RULES, .doc = "Any of these must match.", .example = "[{certificate: {}}]"), \
+    ROW(owner, require, .name = "require", .type = FIELD_RULES, .doc = "All of these must match.", .example = "[{ca_bundle: devices}]"), \
+    ROW(owner, exclude, .name = "exclude", .type = FIELD_RULES, .doc = "None of these may match.", .example = "[{common_name: lost-sensor-17}]")
+
+static const struct field policy_fields[] = {
+    ROW(conf_policy, name, .name = "name", .type = FIELD_TEXT, .is_required = true, .max = NAME_MAX_BYTES, .doc = "For logs and traces.",
+        .example = "enrolled devices"),
+    ROW(conf_policy, decision, .name = "decision", .type = FIELD_ENUM, .is_required = true, .choices = decisions,
+        .doc = "What follows when the rules match.", .example = "service_auth"),
+    RULE_LISTS(conf_policy),
+    ROW(conf_policy, report_only, .name = "report_only", .type = FIELD_BOOL, .fallback = "false", .doc = "true: log what it would have decided, decide nothing."),
+    END};
+static const struct object_type policy_type = {"policy", sizeof(struct conf_policy), true, NULL, policy_fields};
+
+static const struct field application_fields[] = {
+    ROW(conf_application, name, .name = "name", .type = FIELD_TEXT, .is_required = true, .max = NAME_MAX_BYTES, .doc = "For logs; its audience tag is made from it.",
+        .example = "telemetry"),
+    ROW(conf_application, domain, .name = "domain", .type = FIELD_TEXT, .is_required = true, .max = 2048,
+        .doc = "Host and path. The most specific application of a request decides, nothing is inherited.", .example = "iot.example.test/v1"),
+    ROW(conf_application, service_auth_401_redirect, .name = "service_auth_401_redirect", .type = FIELD_BOOL, .fallback = "false",
+        .doc = "true: a denial is 401 and not 403."),
+    ROW(conf_application, policies, .name = "policies", .type = FIELD_OBJECTS, .object = &policy_type,
+        .doc = "`bypass` and `service_auth` run first, in order, then `allow` and `block`, in order; the first that matches decides; none: denied."),
+    LATER("session_duration", "How long a token of this application is valid.", .example = "24h"),
+    LATER("certificate_session", "true: after one request with a certificate the cookie stands in for it."),
+    LATER("assertion", "`best_effort` or `required`: what follows when a token cannot be signed in time.", .example = "best_effort"),
+    LATER("options_preflight_bypass", "true: OPTIONS requests of CORS preflights pass."),
+    LATER("custom_deny_message", "Text on the page of a denial."),
+    LATER("custom_deny_url", "Where a denied client is sent."),
+    LATER("custom_non_identity_deny_url", "Where a denied client without login is sent."),
+    LATER("http_only_cookie_attribute", "HttpOnly on the cookie."),
+    LATER("same_site_cookie_attribute", "SameSite of the cookie."),
+    LATER("path_cookie_attribute", "true: the cookie is for the application's path only."),
+    LATER("enable_binding_cookie", "true: a second cookie binds the first."),
+    END};
+static const struct object_type application_type = {"application", sizeof(struct conf_application), true, NULL, application_fields};
+
+static const struct field group_fields[] = {
+    ROW(conf_group, name, .name = "name", .type = FIELD_TEXT, .is_required = true, .max = NAME_MAX_BYTES, .doc = "What `group` rules call it.", .example = "laboratory"),
+    RULE_LISTS(conf_group),
+    END};
+static const struct object_type group_type = {"group", sizeof(struct conf_group), true, NULL, group_fields};
+
+static const struct field server_fields[] = {
+    ROW(conf_server, address, .name = "address", .type = FIELD_TEXT, .is_required = true, .max = 300, .doc = "`host:port`, or `builtin:whoami`.",
+        .example = "127.0.0.1:3000"),
+    ROW(conf_server, weight, .name = "weight", .type = FIELD_INT, .min = 1, .max = 1000, .fallback = "1", .doc = "Its share of the requests."),
+    ROW(conf_server, resolved, .name = "resolved", .type = FIELD_TEXTS, .is_internal = true, .doc = "The addresses that the name stands for."),
+    END};
+const struct object_type schema_server = {"server", sizeof(struct conf_server), true, "address", server_fields};
+
+static const struct field upstream_fields[] = {
+    ROW(conf_upstream, name, .name = "name", .type = FIELD_TEXT, .is_required = true, .max = NAME_MAX_BYTES, .doc = "What hostnames call it.", .example = "telemetry"),
+    ROW(conf_upstream, servers, .name = "servers", .type = FIELD_OBJECTS, .is_required = true, .min = 1, .max = 1000, .object = &schema_server,
+        .doc = "Requests go to them in turn, by weight.", .example = "[{address: 127.0.0.1:3000, weight: 1}]"),
+    ROW(conf_upstream, connect_timeout_ms, .name = "connect_timeout", .type = FIELD_DURATION, .min = 0, .max = HOURS, .fallback = "5s",
+        .doc = "For a connection to stand; 0: no limit."),
+    ROW(conf_upstream, read_timeout_ms, .name = "read_timeout", .type = FIELD_DURATION, .min = 0, .max = 7 * DAYS, .fallback = "60s",
+        .doc = "Longest silence of an upstream that owes us bytes; 0: no limit."),
+    ROW(conf_upstream, pool_size, .name = "pool_size", .type = FIELD_INT, .min = 0, .max = 100000, .fallback = "128",
+        .doc = "Idle connections kept for each server; 0: none."),
+    ROW(conf_upstream, pool_idle_ms, .name = "pool_idle_timeout", .type = FIELD_DURATION, .min = 0, .max = 7 * DAYS, .fallback = "60s",
+        .doc = "How long an idle connection is kept; 0: no limit."),
+    LATER("balance", "How a server is chosen.", .fallback = "round_robin"),
+    LATER("health", "Health checks."),
+    LATER("health_check", "Health checks."),
+    LATER("tls", "TLS to the upstream, with its own client certificate."),
+    LATER("retries", "Requests sent again to another server."),
+    END};
+const struct object_type schema_upstream = {"upstream", sizeof(struct conf_upstream), true, NULL, upstream_fields};
+
+static const struct field test_fields[] = {
+    ROW(conf_test, url, .name = "url", .type = FIELD_TEXT, .is_required = true, .doc = "The request.", .example = "https://iot.example.test/v1/x"),
+    ROW(conf_test, method, .name = "method", .type = FIELD_TEXT, .max = 64, .fallback = "GET", .doc = "Its method."),
+    ROW(conf_test, ip, .name = "ip", .type = FIELD_TEXT, .max = 64, .fallback = "127.0.0.1", .doc = "The client's address."),
+    ROW(conf_test, certificate, .name = "certificate", .type = FIELD_FILE, .doc = "PEM: the client's certificate, with its chain. Without it none is presented.",
+        .example = "../certs/client.pem"),
+    ROW(conf_test, expect, .name = "expect", .type = FIELD_ENUM, .is_required = true, .choices = expectations, .doc = "What must come out.", .example = "allow"),
+    ROW(conf_test, reason, .name = "reason", .type = FIELD_TEXT, .max = 64, .doc = "With `deny`: the reason code that must come out.",
+        .example = "certificate_missing"),
+    END};
+static const struct object_type test_type = {"test", sizeof(struct conf_test), true, NULL, test_fields};
+
+static const struct field root_fields[] = {
+    ROW(conf, workers, .name = "workers", .type = FIELD_INT, .min = 1, .max = 1024, .later_above = 1, .zero_word = "auto", .fallback = "auto",
+        .doc = "Worker processes; `auto`: as many as there are CPUs."),
+    LATER("user", "The account taken on when started as root.", .example = "sallyport"),
+    LATER("state_dir", "Where keys and fetched lists are kept.", .example = "/var/lib/sallyport"),
+    ROW(conf, shutdown_timeout_ms, .name = "shutdown_timeout", .type = FIELD_DURATION, .min = 0, .max = DAYS, .fallback = "10s",
+        .doc = "How long requests may take to finish after TERM; 0: no limit. Idle connections close at once."),
+    ROW(conf, listeners, .name = "listeners", .type = FIELD_OBJECTS, .is_required = true, .min = 1, .max = 1000, .object = &listener_type,
+        .doc = "Where clients connect."),
+    ROW(conf, log, .name = "log", .type = FIELD_OBJECT, .object = &log_type, .doc = "The three logs. A target is a path, `stdout`, `stderr` or `off`."),
+    ROW(conf, admin, .name = "admin", .type = FIELD_OBJECT, .object = &admin_type, .doc = "Metrics and health."),
+    ROW(conf, tls, .name = "tls", .type = FIELD_OBJECT, .object = &tls_type, .doc = "TLS with clients."),
+    ROW(conf, limits, .name = "limits", .type = FIELD_OBJECT, .object = &limits_type, .doc = "What clients may take."),
+    ROW(conf, ca_bundles, .name = "ca_bundles", .type = FIELD_OBJECTS, .max = 100000, .object = &ca_bundle_type, .doc = "The CAs that may vouch for clients."),
+    ROW(conf, hostnames, .name = "hostnames", .type = FIELD_OBJECTS, .is_required = true, .min = 1, .max = 1000000, .object = &hostname_type,
+        .doc = "The names that are served. There is no default one."),
+    ROW(conf, applications, .name = "applications", .type = FIELD_OBJECTS, .max = 1000000, .object = &application_type, .doc = "Who may go where."),
+    ROW(conf, groups, .name = "groups", .type = FIELD_OBJECTS, .max = 100000, .object = &group_type, .doc = "Rules under a name, for `group` rules."),
+    ROW(conf, upstreams, .name = "upstreams", .type = FIELD_OBJECTS, .max = 100000, .object = &schema_upstream, .doc = "Where requests go."),
+    LATER("alerts", "Webhooks for what expires.", .example = "{webhooks: [{url: \"https://example.test/hook\", secret_file: ../run/hook}]}"),
+    ROW(conf, tests, .name = "tests", .type = FIELD_OBJECTS, .is_local = true, .max = 100000, .object = &test_type, .doc = "Run by `sallyport check`."),
+    END};
+const struct object_type schema_root = {"configuration", sizeof(struct conf), false, NULL, root_fields};
+
+const struct rule_type schema_rules[] = {
+    [CONF_RULE_CERTIFICATE] = {"certificate", false, false, false, true, "A certificate that chains to a CA bundle of this hostname, in its dates, not revoked.", "{}"},
+    [CONF_RULE_EVERYONE] = {"everyone", false, false, false, false, "Every request.", "{}"},
+    [CONF_RULE_IP] = {"ip", true, true, false, false, "The client's address is this one or in this block.", "192.0.2.0/24"},
+    [CONF_RULE_GROUP] = {"group", true, false, false, false, "The rules of this group match.", "laboratory"},
+    [CONF_RULE_CA_BUNDLE] = {"ca_bundle", true, true, false, true, "This CA bundle vouches for the certificate.", "devices"},
+    [CONF_RULE_METHOD] = {"method", true, true, false, false, "The request's method.", "GET"},
+    [CONF_RULE_SERIAL_NUMBER] = {"serial_number", true, true, false, true, "The certificate's serial number, in hex, compared as a number.", "0A:3F"},
+    [CONF_RULE_COMMON_NAME] = {"common_name", true, true, true, true, "The subject's common name.", "sensor-17"},
+    [CONF_RULE_ISSUER_COMMON_NAME] = {"issuer_common_name", true, true, true, true, "The issuer's common name.", "Devices CA"},
+    [CONF_RULE_ISSUER_SKI] = {"issuer_ski", true, true, true, true, "The issuer's key identifier, in hex.", "A1B2C3"},
+    [CONF_RULE_ORGANIZATION] = {"organization", true, true, true, true, "An organization of the subject.", "Example"},
+    [CONF_RULE_ORGANIZATIONAL_UNIT] = {"organizational_unit", true, true, true, true, "An organizational unit of the subject.", "Sensors"},
+    [CONF_RULE_FINGERPRINT_SHA256] = {"fingerprint_sha256", true, true, true, true, "SHA-256 of the certificate, in hex.", "9f86d0..."},
+    [CONF_RULE_SAN_DNS] = {"san_dns", true, true, true, true, "A DNS name of the subject.", "sensor-17.example.test"},
+    [CONF_RULE_SAN_URI] = {"san_uri", true, true, true, true, "A URI of the subject (SPIFFE).", "spiffe://example.test/sensor/17"},
+    [CONF_RULE_SAN_EMAIL] = {"san_email", true, true, true, true, "A mail address of the subject.", "ada@example.test"},
+    [CONF_RULE_SAN_IP] = {"san_ip", true, true, true, true, "An IP address of the subject.", "192.0.2.17"},
+    [CONF_RULE_EXTENDED_KEY_USAGE] = {"extended_key_usage", true, true, true, true, "An extended key usage (OID, client_auth, server_auth).", "1.3.6.1.5.5.7.3.2"},
+    [CONF_RULE_CERTIFICATE_POLICY] = {"certificate_policy", true, true, true, true, "A certificate policy (OID).", "2.23.140.1.2.1"},
+};
+
+/* clang-format on */
+
+const struct field *schema_find(const struct object_type *type, struct slice name) {
+    for (const struct field *field = type->fields; field->name; field++) {
+        if (slice_eq_str(name, field->name))
+            return field;
+    }
+    return NULL;
+}
+
+static void describe_choices(const struct choice *choices, struct sbuf *out) {
+    for (const struct choice *choice = choices; choice->name; choice++) {
+        const char *separator = choice == choices ? "" : choice[1].name ? ", " : " or ";
+        sbuf_printf(out, "%s%s", separator, choice->name);
+    }
+}
+
+void schema_describe(const struct field *field, struct sbuf *out) {
+    switch (field->type) {
+    case FIELD_TEXT:
+    case FIELD_ENUM:
+        if (field->choices)
+            describe_choices(field->choices, out);
+        else
+            sbuf_append_str(out, "text");
+        break;
+    case FIELD_TARGET:
+        sbuf_append_str(out, "a path, stdout, stderr or off");
+        break;
+    case FIELD_ADDRESS:
+        sbuf_append_str(out, "an address such as 127.0.0.1:8443");
+        break;
+    case FIELD_BOOL:
+        sbuf_append_str(out, "true or false");
+        break;
+    case FIELD_INT:
+        sbuf_append_str(out, field->zero_word ? field->zero_word : "");
+        sbuf_append_str(out, field->zero_word ? " or a number" : "a number");
+        break;
+    case FIELD_DURATION:
+        sbuf_append_str(out, "a duration such as 30s, 5m or 24h");
+        break;
+    case FIELD_SIZE:
+        sbuf_append_str(out, "a size such as 16KiB or 1MiB");
+        break;
+    case FIELD_FILE:
+        sbuf_append_str(out, "a path");
+        break;
+    case FIELD_TEXTS:
+    case FIELD_FILES:
+        sbuf_append_str(out, field->type == FIELD_FILES ? "a path" : field->choices ? "" : "a text");
+        if (field->choices)
+            describe_choices(field->choices, out);
+        sbuf_append_str(out, field->is_one_or_list ? ", or a list of them" : " in a list");
+        break;
+    case FIELD_OBJECT:
+        sbuf_append_str(out, "an object");
+        break;
+    case FIELD_OBJECTS:
+        sbuf_printf(out, "a list of %ss", field->object->what);
+        break;
+    case FIELD_RULES:
+        sbuf_append_str(out, "a list of rules such as [{certificate: {}}]");
+        break;
+    case FIELD_ON_EXPIRED:
+        sbuf_append_str(out, "deny, allow or grace and a duration such as grace 24h");
+        break;
+    case FIELD_LATER:
+        sbuf_append_str(out, "nothing");
+        break;
+    }
+}
