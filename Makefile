@@ -19,6 +19,8 @@ COVERAGE ?=
 # a fuzz target's time in `make fuzz`
 FUZZ_SECONDS ?= 30
 
+export UBSAN_OPTIONS ?= print_stacktrace=1
+
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
@@ -53,6 +55,12 @@ say = $(if $(V),,@echo '  $(patsubst $(BUILD)/%,%,$1)' && )
 
 PACKAGES := openssl libevent_core jansson yaml-0.1
 pkg       = $(shell pkg-config $1 $2 2>/dev/null)
+# The targets that install what is missing find that out themselves.
+ifneq ($(shell pkg-config --exists $(PACKAGES) 2>/dev/null && echo yes),yes)
+ifeq ($(filter test test-full demo fuzz lint fmt coverage clean help,$(MAKECMDGOALS)),)
+$(warning not all of $(PACKAGES) are installed: run scripts/deps)
+endif
+endif
 
 # Those of the flags that the compiler takes: all at once, or one by one when it refuses some.
 takes = $(shell echo 'int main(void){return 0;}' | $(CC) -Werror $1 -x c - -o /dev/null 2>/dev/null && echo yes)
@@ -83,7 +91,7 @@ CHECK_CFLAGS  = $(call pkg,--cflags,check)
 CHECK_LIBS    = $(call pkg,--libs,check)
 
 # A change of compiler or flags rebuilds everything.
-FLAGS := $(shell $(CC) --version | head -n 1) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(LIBS)
+FLAGS := $(shell $(CC) --version 2>/dev/null | head -n 1) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(LIBS)
 STAMP := $(BUILD)/flags
 $(shell mkdir -p $(BUILD))
 ifneq ($(file <$(STAMP)),$(FLAGS))

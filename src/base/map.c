@@ -4,6 +4,7 @@
  */
 #include "base/map.h"
 
+#include <endian.h>
 #include <stdbool.h>
 
 #include "base/err.h"
@@ -14,7 +15,7 @@
 
 static uint64_t rotate(uint64_t x, int bits) { return x << bits | x >> (64 - bits); }
 
-static void sip_round(uint64_t v[4]) {
+static inline void sip_round(uint64_t v[4]) {
     v[0] += v[1];
     v[1] = rotate(v[1], 13) ^ v[0];
     v[0] = rotate(v[0], 32);
@@ -27,24 +28,25 @@ static void sip_round(uint64_t v[4]) {
     v[2] = rotate(v[2], 32);
 }
 
-static uint64_t read_le(const unsigned char *from, size_t count) {
-    uint64_t word = 0;
-    for (size_t i = 0; i < count; i++)
-        word |= (uint64_t)from[i] << (8 * i);
-    return word;
+static uint64_t read_le64(const char *from) {
+    uint64_t word;
+    memcpy(&word, from, sizeof word);
+    return le64toh(word);
 }
 
 uint64_t map_hash_keyed(const uint64_t key[2], struct slice s) {
     uint64_t v[4] = {key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d, key[0] ^ 0x6c7967656e657261,
                      key[1] ^ 0x7465646279746573};
-    const unsigned char *from = (const unsigned char *)s.ptr;
+    const char *from = s.ptr;
     for (size_t left = s.len / 8; left > 0; left--, from += 8) {
-        uint64_t word = read_le(from, 8);
+        uint64_t word = read_le64(from);
         v[3] ^= word;
         sip_round(v);
         v[0] ^= word;
     }
-    uint64_t last = (uint64_t)s.len << 56 | read_le(from, s.len % 8);
+    uint64_t last = (uint64_t)s.len << 56;
+    for (size_t i = 0; i < s.len % 8; i++)
+        last |= (uint64_t)(unsigned char)from[i] << (8 * i);
     v[3] ^= last;
     sip_round(v);
     v[0] ^= last;

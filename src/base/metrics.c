@@ -14,7 +14,7 @@
 #include "base/mem.h"
 
 #define LABELS_MAX 4
-#define KEY_MAX 2048
+#define KEY_MAX 1100 /* four of the longest host names */
 
 /* Upper bounds of the buckets in seconds, as they are printed. */
 static const struct {
@@ -127,7 +127,7 @@ static struct series *series_find(enum metric metric, bool create, va_list args)
     static const char *const others[LABELS_MAX] = {"other", "other", "other", "other"};
     struct family *family = family_get(metric);
     const char *values[LABELS_MAX];
-    char key[KEY_MAX];
+    static char key[KEY_MAX]; /* not on the stack, where the compiler would zero it each time */
     size_t len;
     for (size_t i = 0; i < family->label_count; i++) {
         values[i] = va_arg(args, const char *);
