@@ -162,6 +162,8 @@ int domain_compare_hosts(struct slice a, struct slice b) {
         if (order)
             return order;
     }
+    if (a_rest.ptr || b_rest.ptr)
+        return a_rest.ptr ? -1 : 1;
     return slice_compare(a, b);
 }
 
