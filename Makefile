@@ -257,8 +257,10 @@ lint-tree:
 
 lint: lint-tree
 	@scripts/deps lint
-	clang-format --dry-run -Werror $(C_FILES)
-	cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --suppressions-list=scripts/cppcheck.suppress \
+	@echo clang-format
+	@clang-format --dry-run -Werror $(C_FILES)
+	@echo cppcheck
+	@cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --suppressions-list=scripts/cppcheck.suppress \
 	    --enable=warning,performance,portability -Iinclude -D_GNU_SOURCE -j2 src
 	@echo clang-tidy
 	@printf '%s\n' $(wildcard src/*/*.c) | xargs -P2 -n1 \
