@@ -151,7 +151,7 @@ static void close_gone(struct client *client, const char *detail) {
     if (client->exchange && !client->tunnel) {
         exchange_abort(client->exchange, ENDING_BY_CLIENT, REASON_NONE, detail);
     }
-    client_close(client, true);
+    client_close(client, false);
 }
 
 /* What was said is out; a client that is still talking must be able to read it. */
