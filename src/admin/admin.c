@@ -1,0 +1,144 @@
+/*
+ * admin: see the header. Every answer is made whole from memory; nothing here changes anything yet, so there is nothing that a page of another site
+ * could drive, and the token keeps it from reading (sec-47).
+ */
+#include "admin/admin.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/metrics.h"
+#include "io/acceptor.h"
+#include "upstream/local_server.h"
+
+struct admin {
+    struct local_server server;
+    struct acceptor *acceptor;
+    char *unix_path; /* or NULL */
+    char *token;     /* "" on a unix socket */
+    size_t token_size;
+    bool (*is_ready)(void *arg, const char **detail_out);
+    void (*refresh)(void *arg);
+    void *arg;
+};
+
+/* Time depends on the length of what was sent only. */
+static bool is_equal_secret(struct slice given, const char *secret, size_t size) {
+    unsigned char difference = given.len == size ? 0 : 1;
+    for (size_t i = 0; i < given.len; i++) {
+        difference |= (unsigned char)(given.ptr[i] ^ secret[size > 0 ? i % size : 0]);
+    }
+    return difference == 0;
+}
+
+static bool is_authorised(const struct admin *admin, const struct headers *headers) {
+    if (admin->token_size == 0) {
+        return true;
+    }
+    const struct header *header = headers_find(headers, SLICE("authorization"));
+    if (!header || headers_count(headers, SLICE("authorization")) != 1 ||
+        !slice_starts_with_nocase(header->value, SLICE("bearer "))) {
+        return false;
+    }
+    return is_equal_secret(slice_trim(slice_after(header->value, 7)), admin->token, admin->token_size);
+}
+
+static void refuse(struct local_response *response, int status, const char *text) {
+    response->status = status;
+    sbuf_printf(&response->body, "%s\n", text);
+}
+
+static void answer_metrics(struct admin *admin, struct local_response *response) {
+    admin->refresh(admin->arg);
+    response->type = "text/plain; version=0.0.4; charset=utf-8";
+    metrics_render(&response->body);
+    if (response->body.overflow) {
+        sbuf_clear(&response->body);
+        refuse(response, 500, "the metrics are too large to be shown");
+    }
+}
+
+static void answer_health(struct admin *admin, struct local_response *response) {
+    (void)admin;
+    sbuf_append_str(&response->body, "ok\n");
+}
+
+static void answer_ready(struct admin *admin, struct local_response *response) {
+    const char *detail = "";
+    response->status = admin->is_ready(admin->arg, &detail) ? 200 : 503;
+    sbuf_printf(&response->body, "%s\n", detail);
+}
+
+static const struct page {
+    const char *path;
+    void (*answer)(struct admin *admin, struct local_response *response);
+} PAGES[] = {{"/metrics", answer_metrics}, {"/healthz", answer_health}, {"/readyz", answer_ready}};
+
+static void answer(void *arg, const struct local_request *request, struct local_response *response) {
+    struct admin *admin = arg;
+    const struct request_head *head = request->head;
+    if (!is_authorised(admin, &head->headers)) {
+        refuse(response, 401, "a bearer token is needed: Authorization: Bearer TOKEN");
+        return;
+    }
+    for (size_t i = 0; i < sizeof PAGES / sizeof PAGES[0]; i++) {
+        if (!slice_eq_str(head->target.path, PAGES[i].path)) {
+            continue;
+        }
+        if (!slice_eq_str(head->method, "GET") && !slice_eq_str(head->method, "HEAD")) {
+            refuse(response, 405, "only GET is served here");
+            return;
+        }
+        PAGES[i].answer(admin, response);
+        return;
+    }
+    refuse(response, 404, "not here; there are /metrics, /healthz and /readyz");
+}
+
+static void on_accept(void *owner, int fd, const struct addr *peer) {
+    struct admin *admin = owner;
+    (void)peer;
+    local_server_serve(&admin->server, fd);
+}
+
+struct admin *admin_open(struct loop *loop, const struct admin_source *source, struct err *err) {
+    struct addr addr;
+    if (addr_parse(slice_of(source->address), &addr, err) != 0) {
+        return NULL;
+    }
+    int fd = acceptor_bind(&addr, err);
+    if (fd < 0) {
+        return NULL;
+    }
+    struct admin *admin = NEW(struct admin);
+    struct slice address = slice_of(source->address);
+    if (slice_starts_with(address, SLICE("unix:"))) {
+        admin->unix_path = mem_strdup(source->address + 5);
+    }
+    admin->token = mem_strndup(source->token.ptr ? source->token.ptr : "", source->token.len);
+    admin->token_size = source->token.len;
+    admin->is_ready = source->is_ready;
+    admin->refresh = source->refresh;
+    admin->arg = source->arg;
+    local_server_init(&admin->server, loop, answer, admin);
+    admin->acceptor = acceptor_open(loop, fd, source->address, on_accept, admin);
+    return admin;
+}
+
+void admin_close(struct admin **admin) {
+    struct admin *closing = *admin;
+    if (!closing) {
+        return;
+    }
+    *admin = NULL;
+    acceptor_close(&closing->acceptor);
+    local_server_close(&closing->server);
+    if (closing->unix_path) {
+        unlink(closing->unix_path);
+    }
+    mem_free(closing->unix_path);
+    mem_wipe_free(closing->token, closing->token_size);
+    mem_free(closing);
+}
