@@ -1,11 +1,12 @@
 /*
- * client: see the header. Made by worker_accept. Owns the stream, the codec, the peer and one timer; the codec's requests go to proxy/exchange, which answers into
- * codec.out. Refuses to do anything within an exchange's call but note that there is work: the end of the event (client_update) does it.
+ * client: see the header. Made by worker_accept. Owns the stream, the codec, the peer and one timer; the codec's
+ * requests go to proxy/exchange, which answers into codec.out. Refuses to do anything within an exchange's call but
+ * note that there is work: the end of the event (client_update) does it.
  *
- *   event --> read --> codec --> exchange ...  --client_kick-->  update: feed, flush, next state, reading on or off, deadline
+ *   event -> read -> codec -> exchange ... --client_kick--> update: feed, flush, state, reading on or off, deadline
  *
- * A connection that is over lingers: what was said goes out, then the write side is shut down, and what the client still sends is read and dropped for up to
- * 2 s, so that a reset does not eat the answer.
+ * A connection that is over lingers: what was said goes out, then the write side is shut down, and what the client
+ * still sends is read and dropped for up to 2 s, so that a reset does not eat the answer.
  */
 #include "proxy/client.h"
 
@@ -34,7 +35,9 @@
 
 /* ---- state and deadlines ---- */
 
-static const struct conf_limits *limits_of(const struct client *client) { return &client->worker->snapshot->conf->limits; }
+static const struct conf_limits *limits_of(const struct client *client) {
+    return &client->worker->snapshot->conf->limits;
+}
 
 static int64_t now_of(const struct client *client) { return loop_now_ms(client->worker->loop); }
 
@@ -100,7 +103,8 @@ static int64_t deadline_of(const struct client *client) {
     return 0;
 }
 
-/* The timer may fire early and is then set anew: a busy connection moves its deadline with every request and its timer hardly ever. */
+/* The timer may fire early and is then set anew: a busy connection moves its deadline with every request and its timer
+ * hardly ever. */
 static void arm_timer(struct client *client) {
     int64_t deadline = deadline_of(client);
     if (deadline == 0 || (client->timer_at_ms && client->timer_at_ms <= deadline)) {
@@ -372,8 +376,8 @@ static enum reason select_host(void *owner, struct slice server_name, struct tls
 static void on_ready(struct client *client) {
     const struct snapshot *snapshot = client->worker->snapshot;
     client->peer = stream_tls_take_peer(client->stream);
-    client->codec = h1c_new(&exchange_codec_events, client, &snapshot->h1_limits,
-                            (uint64_t)snapshot->conf->limits.body_size);
+    client->codec =
+        h1c_new(&exchange_codec_events, client, &snapshot->h1_limits, (uint64_t)snapshot->conf->limits.body_size);
     observe_handshake(client);
     client_set_state(client, CLIENT_IDLE);
     if (client->worker->draining) {
@@ -451,8 +455,8 @@ static void expire(struct client *client) {
         end_handshake(client, "the handshake took longer than handshake_timeout");
         break;
     case CLIENT_HEAD:
-        codec_refuse(client->codec, &(struct h1_fault){REASON_REQUEST_TIMEOUT,
-                                                       "the request's head took longer than header_timeout"});
+        codec_refuse(client->codec,
+                     &(struct h1_fault){REASON_REQUEST_TIMEOUT, "the request's head took longer than header_timeout"});
         break;
     case CLIENT_EXCHANGE:
         expire_exchange(client);

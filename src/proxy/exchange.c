@@ -1,6 +1,7 @@
 /*
- * exchange: the life of one request: opened by the codec's events, driven through the steps, finished exactly once. It owns the arena, the pinned snapshot, the link
- * while there is one, and its own memory, which goes at the end of the turn. The steps are in steps.c, the bytes in relay.c.
+ * exchange: the life of one request: opened by the codec's events, driven through the steps, finished exactly once. It
+ * owns the arena, the pinned snapshot, the link while there is one, and its own memory, which goes at the end of the
+ * turn. The steps are in steps.c, the bytes in relay.c.
  */
 #include "exchange_priv.h"
 

@@ -1,8 +1,11 @@
 /*
- * exchange_priv: what the driver (exchange.c), the steps (steps.c) and the relay (relay.c) share. Nobody else includes it, but for the unit tests.
+ * exchange_priv: what the driver (exchange.c), the steps (steps.c) and the relay (relay.c) share. Nobody else includes
+ * it, but for the unit tests.
  *
- *   steps.c: pin -> host -> policy -> body -> pick -> link -> forward     relay.c: bytes both ways     exchange.c: the end
- *                                             ^-------- a failed link: another endpoint, or a fresh link
+ *   pin -> host -> policy -> body -> pick -> link -> forward -> bytes both ways -> the end
+ *                                     ^       ^                       |
+ *   steps.c                           |       fresh link              relay.c        exchange.c
+ *                                     other endpoint <-- a failed link
  */
 #ifndef SALLYPORT_SRC_PROXY_EXCHANGE_PRIV_H
 #define SALLYPORT_SRC_PROXY_EXCHANGE_PRIV_H
@@ -29,9 +32,11 @@ extern const struct step exchange_steps[STEP_COUNT];
 
 /* Runs steps from exchange->step on, until one waits or the exchange is over. */
 void exchange_drive(struct exchange *exchange);
-/* Answers locally, then finishes. detail: for people, or NULL for the reason's sentence. Nothing may have been sent yet. */
+/* Answers locally, then finishes. detail: for people, or NULL for the reason's sentence. Nothing may have been sent
+ * yet. */
 void exchange_answer(struct exchange *exchange, enum reason reason, const char *detail);
-/* The end, exactly once: the link is released, the stream closed, the exchange observed. The memory stays until the end of the turn. */
+/* The end, exactly once: the link is released, the stream closed, the exchange observed. The memory stays until the end
+ * of the turn. */
 void exchange_finish(struct exchange *exchange, enum ending_who who);
 void exchange_set_detail(struct exchange *exchange, const char *detail);
 /* Whose doing an ending with this reason is. */
@@ -43,8 +48,10 @@ void exchange_close_after(struct exchange *exchange);
 
 /* The snapshot in force and the hostname of the connection in it; also for a head that was refused. */
 void exchange_pin(struct exchange *exchange);
-/* May this client, as the snapshot and the clock judge it now, have what it asked for? NONE: yes. *detail_out lives as long as the peer. */
-enum reason exchange_judge_now(const struct exchange *exchange, const struct snapshot *snapshot, const char **detail_out);
+/* May this client, as the snapshot and the clock judge it now, have what it asked for? NONE: yes. *detail_out lives as
+ * long as the peer. */
+enum reason exchange_judge_now(const struct exchange *exchange, const struct snapshot *snapshot,
+                               const char **detail_out);
 
 /* ---- relay.c ---- */
 

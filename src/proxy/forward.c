@@ -1,14 +1,16 @@
 /*
- * forward: the heads and trailers that leave sallyport, built from empty lists by exchange.c's steps and relay. It copies what may pass out of the head that came in
- * and then adds what only sallyport says, in this order, so that neither a client's header nor its Connection list can touch our own (sec-12, sec-13).
- * What is added was either checked when it came in (authority, addresses) or is base64 and hex (sec-14).
+ * forward: the heads and trailers that leave sallyport, built from empty lists by exchange.c's steps and relay. It
+ * copies what may pass out of the head that came in and then adds what only sallyport says, in this order, so that
+ * neither a client's header nor its Connection list can touch our own (sec-12, sec-13). What is added was either
+ * checked when it came in (authority, addresses) or is base64 and hex (sec-14).
  */
 #include "proxy/forward.h"
 
 #include "base/clock.h"
 #include "http/hop.h"
 
-/* A certificate beyond this is not put into a header: servers refuse the whole request for such a one. The request says so instead (sec-16). */
+/* A certificate beyond this is not put into a header: servers refuse the whole request for such a one. The request says
+ * so instead (sec-16). */
 #define CERTIFICATE_HEADER_MAX (32 * 1024)
 
 static void add(struct headers *headers, const char *name, struct slice value) {
@@ -221,13 +223,29 @@ struct response_head *forward_response(struct exchange *exchange, const struct r
 
 /* ---- both ways ---- */
 
-/* Fields that mean something for framing, routing, authentication or the handling of the content are worth nothing behind it, and
- * dangerous where somebody merges them into the head (RFC 9110 6.5.1). */
+/* Fields that mean something for framing, routing, authentication or the handling of the content are worth nothing
+ * behind it, and dangerous where somebody merges them into the head (RFC 9110 6.5.1). */
 static bool trailer_stops(struct slice name) {
-    static const char *const names[] = {"host",          "authorization", "cookie",      "set-cookie",      "cache-control",
-                                        "content-type",  "content-range", "range",       "content-encoding", "max-forwards",
-                                        "authentication-info", "expires", "age",         "date",            "location",
-                                        "vary",          "retry-after",   "www-authenticate", "pragma",     "via"};
+    static const char *const names[] = {"host",
+                                        "authorization",
+                                        "cookie",
+                                        "set-cookie",
+                                        "cache-control",
+                                        "content-type",
+                                        "content-range",
+                                        "range",
+                                        "content-encoding",
+                                        "max-forwards",
+                                        "authentication-info",
+                                        "expires",
+                                        "age",
+                                        "date",
+                                        "location",
+                                        "vary",
+                                        "retry-after",
+                                        "www-authenticate",
+                                        "pragma",
+                                        "via"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (slice_eq_nocase(name, slice_of(names[i]))) {
             return true;

@@ -1,12 +1,14 @@
 /*
- * relay: the bytes of an exchange, both ways, between the codec of the client and the link to the upstream, with backpressure: what one side cannot take yet is not
- * asked of the other. The events of both come in here; each is answered by moving what can be moved. What is in flight:
+ * relay: the bytes of an exchange, both ways, between the codec of the client and the link to the upstream, with
+ * backpressure: what one side cannot take yet is not asked of the other. The events of both come in here; each is
+ * answered by moving what can be moved. What is in flight:
  *
  *   client -> codec window (64 KiB: held, until the link has room) -> link -> upstream
  *   client <- codec.out (until codec_can_send) <- link window (64 KiB: owed) <- upstream
  *
- * The response may come before the request has ended: it is passed on, and when it ends, so does the exchange (the codec and the link see to what that means for their
- * connections). `Expect: 100-continue` is passed on, and the upstream's 100 is passed back; for an upstream that says nothing for a second we say it.
+ * The response may come before the request has ended: it is passed on, and when it ends, so does the exchange (the
+ * codec and the link see to what that means for their connections). `Expect: 100-continue` is passed on, and the
+ * upstream's 100 is passed back; for an upstream that says nothing for a second we say it.
  */
 #include <stdio.h>
 
@@ -257,12 +259,12 @@ static void relay_failure(struct exchange *exchange, enum link_failure failure, 
 /* ---- the two seams ---- */
 
 /* Every event of a link comes from the loop: the scope says whom its log lines are about. */
-#define IN_SCOPE(exchange, call) \
-    do { \
+#define IN_SCOPE(exchange, call)                                   \
+    do {                                                           \
         struct log_scope scope = client_scope((exchange)->client); \
-        log_push(&scope); \
-        call; \
-        log_pop(&scope); \
+        log_push(&scope);                                          \
+        call;                                                      \
+        log_pop(&scope);                                           \
     } while (0)
 
 static void on_informational(void *arg, const struct response_head *head) {

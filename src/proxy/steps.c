@@ -1,6 +1,7 @@
 /*
- * steps: what happens to a request before its bytes flow, one function a step, in the order of the table at the end. Each writes the facts that are its own
- * (proxy/exchange.h), decides, and says how to go on; none calls another. The driver is in exchange.c.
+ * steps: what happens to a request before its bytes flow, one function a step, in the order of the table at the end.
+ * Each writes the facts that are its own (proxy/exchange.h), decides, and says how to go on; none calls another. The
+ * driver is in exchange.c.
  */
 #include "base/clock.h"
 #include "exchange_priv.h"
@@ -20,7 +21,8 @@ static struct slice server_name(const struct exchange *exchange) {
 
 /* ---- judging ---- */
 
-/* A hostname that requires a certificate has none but verified ones: where the handshake's verdict no longer holds, the connection ends. */
+/* A hostname that requires a certificate has none but verified ones: where the handshake's verdict no longer holds, the
+ * connection ends. */
 static enum reason judge_required(const struct hostname *hostname, const struct peer *peer) {
     return tls_host_mode(hostname->tls) == CLIENT_CERTIFICATE_REQUIRE ? peer->report.reason : REASON_NONE;
 }
@@ -84,7 +86,8 @@ static enum step_result pin(struct exchange *exchange) {
     exchange_pin(exchange);
     if (!exchange->hostname) {
         exchange_close_after(exchange);
-        return deny(exchange, REASON_MISDIRECTED_REQUEST, "the hostname of this TLS connection is no longer served here");
+        return deny(exchange, REASON_MISDIRECTED_REQUEST,
+                    "the hostname of this TLS connection is no longer served here");
     }
     peer_reverify(peer, exchange->hostname->trust, (time_t)(exchange->started_wall_us / 1000000));
     enum reason reason = judge_required(exchange->hostname, peer);
@@ -98,7 +101,8 @@ static enum step_result pin(struct exchange *exchange) {
 /* The connection stays usable for its own hostname (sec-04, sec-07). */
 static enum step_result host(struct exchange *exchange) {
     const struct request_head *request = exchange->request;
-    if (!judge_host(exchange->snapshot, exchange->hostname, server_name(exchange), request->has_host, &request->target)) {
+    if (!judge_host(exchange->snapshot, exchange->hostname, server_name(exchange), request->has_host,
+                    &request->target)) {
         return deny(exchange, REASON_MISDIRECTED_REQUEST, NULL);
     }
     return STEP_NEXT;
@@ -122,7 +126,8 @@ static enum step_result policy(struct exchange *exchange) {
     return deny(exchange, verdict->reason, detail_of(exchange->client->peer, verdict->reason));
 }
 
-/* A body whose length is known to be too large is refused before the upstream hears of it; the codec counts the others. */
+/* A body whose length is known to be too large is refused before the upstream hears of it; the codec counts the others.
+ */
 static enum step_result body(struct exchange *exchange) {
     int64_t limit = exchange->snapshot->conf->limits.body_size;
     if (limit > 0 && exchange->request->framing == BODY_LENGTH && exchange->request->content_length > (uint64_t)limit) {

@@ -1,6 +1,7 @@
 /*
- * tunnel: see the header. Opened by relay on a 101; from then on the codec is out of it. Owns the upstream stream and what waits in each direction; lives in the
- * exchange's arena and ends with it. Whether the client may still have it is asked by exchange_judge, each second and when a snapshot is published (sec-32).
+ * tunnel: see the header. Opened by relay on a 101; from then on the codec is out of it. Owns the upstream stream and
+ * what waits in each direction; lives in the exchange's arena and ends with it. Whether the client may still have it is
+ * asked by exchange_judge, each second and when a snapshot is published (sec-32).
  *
  *   client.stream --up--> upstream       each direction: open --EOF--> drained --> shut
  *   client.stream <-down- upstream       both shut: complete

@@ -1,6 +1,7 @@
 /*
- * worker: see the header. Keeps the list of clients and the counts that its limits need; what a client does is in client.c. Snapshots come from app/ (later: from the
- * control process) and are in force from the moment worker_publish is called.
+ * worker: see the header. Keeps the list of clients and the counts that its limits need; what a client does is in
+ * client.c. Snapshots come from app/ (later: from the control process) and are in force from the moment worker_publish
+ * is called.
  */
 #include "proxy/worker.h"
 
@@ -38,7 +39,9 @@ void worker_publish(struct worker *worker, struct snapshot *snapshot) {
     struct snapshot *old = worker->snapshot;
     worker->snapshot = snapshot_ref(snapshot);
     pool_keep_only(worker->pool, upstreams_of(snapshot), snapshot->upstream_count);
-    LIST_EACH(at, next, &worker->clients) { client_snapshot_changed(LIST_ENTRY(at, struct client, node)); }
+    LIST_EACH (at, next, &worker->clients) {
+        client_snapshot_changed(LIST_ENTRY(at, struct client, node));
+    }
     snapshot_unref(&old);
 }
 
@@ -127,14 +130,18 @@ static void end_drain(void *arg) {
         return;
     }
     log_info("%zu connections are closed before they were done", worker->client_count);
-    LIST_EACH(at, next, &worker->clients) { client_close(LIST_ENTRY(at, struct client, node), true); }
+    LIST_EACH (at, next, &worker->clients) {
+        client_close(LIST_ENTRY(at, struct client, node), true);
+    }
 }
 
 void worker_drain(struct worker *worker, int64_t timeout_ms, void (*drained)(void *arg), void *arg) {
     worker->draining = true;
     worker->drained = drained;
     worker->drained_arg = arg;
-    LIST_EACH(at, next, &worker->clients) { client_drain(LIST_ENTRY(at, struct client, node)); }
+    LIST_EACH (at, next, &worker->clients) {
+        client_drain(LIST_ENTRY(at, struct client, node));
+    }
     if (worker->client_count == 0) {
         loop_timer_set(worker->drain_timer, 0);
     } else if (timeout_ms > 0) {
@@ -149,7 +156,7 @@ void worker_free(struct worker **worker_ptr) {
         return;
     }
     worker->drained = NULL;
-    LIST_EACH(at, next, &worker->clients) {
+    LIST_EACH (at, next, &worker->clients) {
         struct client *client = LIST_ENTRY(at, struct client, node);
         client_close(client, true);
         client_reap(client);

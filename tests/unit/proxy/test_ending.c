@@ -78,7 +78,8 @@ END_TEST
 static const struct {
     enum link_failure failure;
     int status;
-} ANSWERS[] = {{LINK_UNREACHABLE, 502}, {LINK_STALE, 502}, {LINK_CLOSED, 502}, {LINK_TIMEOUT, 504}, {LINK_INVALID, 502}};
+} ANSWERS[] = {
+    {LINK_UNREACHABLE, 502}, {LINK_STALE, 502}, {LINK_CLOSED, 502}, {LINK_TIMEOUT, 504}, {LINK_INVALID, 502}};
 
 START_TEST(a_failed_link_has_a_status) {
     ck_assert_int_eq(reason_status(relay_failure_reason(ANSWERS[_i].failure)), ANSWERS[_i].status);

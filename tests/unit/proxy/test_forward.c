@@ -57,13 +57,13 @@ static char *forwarded(struct fixture *f) {
     return text;
 }
 
-#define OURS \
-    "X-Forwarded-For: 192.0.2.7\r\n" \
-    "X-Forwarded-Proto: https\r\n" \
+#define OURS                                 \
+    "X-Forwarded-For: 192.0.2.7\r\n"         \
+    "X-Forwarded-Proto: https\r\n"           \
     "X-Forwarded-Host: iot.example.test\r\n" \
-    "Via: 1.1 sallyport\r\n" \
+    "Via: 1.1 sallyport\r\n"                 \
     "cf-ray: 0123456789abcdef\r\n"
-#define CERTIFICATE \
+#define CERTIFICATE                           \
     "Cf-Client-Cert-Der-Base64: TUlJQg==\r\n" \
     "Cf-Client-Cert-Sha256: " FINGERPRINT "\r\n"
 #define GET "GET /v1/x?y=1 HTTP/1.1\r\nHost: iot.example.test\r\n"
@@ -73,26 +73,33 @@ static const struct {
     const char *what, *in, *out;
 } HEADS[] = {
     {"nothing", "", ""},
-    {"end-to-end headers keep order, case and repetition",
-     "User-Agent: curl/8\r\nX-A: 1\r\naccept: */*\r\nX-A: 2\r\n", "User-Agent: curl/8\r\nX-A: 1\r\naccept: */*\r\nX-A: 2\r\n"},
+    {"end-to-end headers keep order, case and repetition", "User-Agent: curl/8\r\nX-A: 1\r\naccept: */*\r\nX-A: 2\r\n",
+     "User-Agent: curl/8\r\nX-A: 1\r\naccept: */*\r\nX-A: 2\r\n"},
     {"hop-by-hop headers stop",
-     "Connection: keep-alive\r\nKeep-Alive: timeout=5\r\nProxy-Authorization: Basic eDp5\r\nTE: trailers\r\nTrailer: X-T\r\nX-A: 1\r\n",
+     "Connection: keep-alive\r\nKeep-Alive: timeout=5\r\nProxy-Authorization: Basic eDp5\r\nTE: trailers\r\nTrailer: "
+     "X-T\r\nX-A: 1\r\n",
      "X-A: 1\r\n"},
-    {"what Connection names stops", "Connection: X-Private, close\r\nX-Private: 1\r\nX-Public: 2\r\n", "X-Public: 2\r\n"},
-    {"sec-12: every dialect, any case", "CF-CLIENT-CERT-SHA256: 00\r\ncf-cert-verified: true\r\nClient-Cert: :x:\r\nssl-client-verify: SUCCESS\r\n"
-                                        "X-Forwarded-Client-Cert: By=x\r\nX-Amzn-Mtls-Clientcert: x\r\nX-A: 1\r\n",
+    {"what Connection names stops", "Connection: X-Private, close\r\nX-Private: 1\r\nX-Public: 2\r\n",
+     "X-Public: 2\r\n"},
+    {"sec-12: every dialect, any case",
+     "CF-CLIENT-CERT-SHA256: 00\r\ncf-cert-verified: true\r\nClient-Cert: :x:\r\nssl-client-verify: SUCCESS\r\n"
+     "X-Forwarded-Client-Cert: By=x\r\nX-Amzn-Mtls-Clientcert: x\r\nX-A: 1\r\n",
      "X-A: 1\r\n"},
-    {"sec-12: underscores", "Cf_Client_Cert_Sha256: 00\r\nSSL_CLIENT_VERIFY: SUCCESS\r\nX_Forwarded_For: 1.2.3.4\r\n", ""},
-    {"sec-12: who the client says it is", "X-Forwarded-For: 1.2.3.4\r\nForwarded: for=1.2.3.4\r\nX-Real-IP: 1.2.3.4\r\ncf-ray: feed\r\n", ""},
+    {"sec-12: underscores", "Cf_Client_Cert_Sha256: 00\r\nSSL_CLIENT_VERIFY: SUCCESS\r\nX_Forwarded_For: 1.2.3.4\r\n",
+     ""},
+    {"sec-12: who the client says it is",
+     "X-Forwarded-For: 1.2.3.4\r\nForwarded: for=1.2.3.4\r\nX-Real-IP: 1.2.3.4\r\ncf-ray: feed\r\n", ""},
     {"sec-12: a marker of ours", "Cf-Client-Cert-Too-Large: false\r\nX-Sallyport-Anything: 1\r\n", ""},
     {"sec-13: nominating ours removes nothing of ours",
      "Connection: cf-client-cert-sha256, X-Forwarded-For, Host, Via, cf-ray\r\nCf-Client-Cert-Sha256: 00\r\n", ""},
     {"sec-40: Early-Data", "Early-Data: 1\r\n", ""},
-    {"other cookies are untouched", "Cookie: a=1;b=2 ; c=\"3\"\r\nCookie: d\r\n", "Cookie: a=1;b=2 ; c=\"3\"\r\nCookie: d\r\n"},
+    {"other cookies are untouched", "Cookie: a=1;b=2 ; c=\"3\"\r\nCookie: d\r\n",
+     "Cookie: a=1;b=2 ; c=\"3\"\r\nCookie: d\r\n"},
     {"our session cookie is not", "Cookie: a=1; CF_Authorization=eyJ; b=2\r\n", "Cookie: a=1; b=2\r\n"},
     {"in any case and place", "Cookie: cf_authorization = x;a=1;  CF_Authorization\r\n", "Cookie: a=1\r\n"},
     {"alone", "Cookie: CF_Authorization=eyJ\r\nX-A: 1\r\n", "X-A: 1\r\n"},
-    {"a name that only looks like it", "Cookie: CF_Authorization2=1; x=CF_Authorization\r\n", "Cookie: CF_Authorization2=1; x=CF_Authorization\r\n"},
+    {"a name that only looks like it", "Cookie: CF_Authorization2=1; x=CF_Authorization\r\n",
+     "Cookie: CF_Authorization2=1; x=CF_Authorization\r\n"},
 };
 
 START_TEST(sec_12_sec_13_a_head_is_built_from_empty) {
@@ -133,7 +140,7 @@ static const struct {
     uint64_t requests;
     bool dialect, is_forwarded;
 } FORWARDING[] = {
-    {CONF_FORWARDING_OFF, 1, true, false},          {CONF_FORWARDING_FIRST_REQUEST, 1, true, true},
+    {CONF_FORWARDING_OFF, 1, true, false},           {CONF_FORWARDING_FIRST_REQUEST, 1, true, true},
     {CONF_FORWARDING_FIRST_REQUEST, 2, true, false}, {CONF_FORWARDING_EVERY_REQUEST, 1, true, true},
     {CONF_FORWARDING_EVERY_REQUEST, 99, true, true}, {CONF_FORWARDING_EVERY_REQUEST, 1, false, false},
 };
@@ -186,8 +193,11 @@ END_TEST
 START_TEST(http_1_0_without_host_gets_the_connections) {
     struct fixture *f = fixture_new("GET / HTTP/1.0\r\nVia: 1.0 fred\r\n\r\n");
     char *got = forwarded(f);
-    ck_assert_str_eq(got, "GET / HTTP/1.1\r\nHost: iot.example.test\r\nX-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\n"
-                          "X-Forwarded-Host: iot.example.test\r\nVia: 1.0 fred, 1.0 sallyport\r\ncf-ray: 0123456789abcdef\r\n" CERTIFICATE "\r\n");
+    ck_assert_str_eq(
+        got,
+        "GET / HTTP/1.1\r\nHost: iot.example.test\r\nX-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\n"
+        "X-Forwarded-Host: iot.example.test\r\nVia: 1.0 fred, 1.0 sallyport\r\ncf-ray: 0123456789abcdef\r\n" CERTIFICATE
+        "\r\n");
     free(got);
     fixture_free(f);
 }
@@ -203,7 +213,8 @@ START_TEST(via_is_one_list) {
 END_TEST
 
 START_TEST(bodies_are_framed_by_us) {
-    struct fixture *f = fixture_new("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+    struct fixture *f =
+        fixture_new("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
     char *got = forwarded(f);
     ck_assert(strstr(got, "\r\nContent-Length: 5\r\n"));
     ck_assert(strstr(got, "\r\nExpect: 100-continue\r\n"));
@@ -272,16 +283,23 @@ static const struct {
     const char *in, *out;
 } RESPONSES[] = {
     {200,
-     "HTTP/1.1 200 Fine\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\nServer: x\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nContent-Length: 3\r\n\r\n",
+     "HTTP/1.1 200 Fine\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\nServer: x\r\nSet-Cookie: a\r\nSet-Cookie: "
+     "b\r\nContent-Length: 3\r\n\r\n",
      "HTTP/1.1 200 Fine\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\nServer: x\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n"
      "Via: 1.1 sallyport\r\ncf-ray: 0123456789abcdef\r\nContent-Length: 3\r\n\r\n"},
     {200,
-     "HTTP/1.1 200 OK\r\nDate: d\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\ncf-ray: feed\r\nX-Sallyport-Reason: x\r\n"
+     "HTTP/1.1 200 OK\r\nDate: d\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\ncf-ray: "
+     "feed\r\nX-Sallyport-Reason: x\r\n"
      "cf-access-aud: x\r\nVia: 1.1 back\r\nContent-Length: 0\r\n\r\n",
-     "HTTP/1.1 200 OK\r\nDate: d\r\nVia: 1.1 back, 1.1 sallyport\r\ncf-ray: 0123456789abcdef\r\nContent-Length: 0\r\n\r\n"},
-    {103, "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nConnection: close\r\n\r\n", "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n"},
-    {101, "HTTP/1.1 101 Switching Protocols\r\nDate: d\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n",
-     "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nDate: d\r\nSec-WebSocket-Accept: x\r\nUpgrade: websocket\r\n"
+     "HTTP/1.1 200 OK\r\nDate: d\r\nVia: 1.1 back, 1.1 sallyport\r\ncf-ray: 0123456789abcdef\r\nContent-Length: "
+     "0\r\n\r\n"},
+    {103, "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nConnection: close\r\n\r\n",
+     "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n"},
+    {101,
+     "HTTP/1.1 101 Switching Protocols\r\nDate: d\r\nConnection: Upgrade\r\nUpgrade: "
+     "websocket\r\nSec-WebSocket-Accept: x\r\n\r\n",
+     "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nDate: d\r\nSec-WebSocket-Accept: x\r\nUpgrade: "
+     "websocket\r\n"
      "Via: 1.1 sallyport\r\ncf-ray: 0123456789abcdef\r\n\r\n"},
 };
 
@@ -305,11 +323,11 @@ END_TEST
 static const struct {
     const char *name;
     bool passes;
-} TRAILERS[] = {{"grpc-status", true},      {"X-Checksum", true},           {"Server-Timing", true},
-                {"Content-Length", false},  {"Transfer-Encoding", false},   {"Host", false},
-                {"Authorization", false},   {"Set-Cookie", false},          {"cf-client-cert-sha256", false},
-                {"CF_Cert_Verified", false}, {"X-Forwarded-For", false},     {"Connection", false},
-                {"If-Match", false},        {"x-sallyport-reason", false}};
+} TRAILERS[] = {{"grpc-status", true},       {"X-Checksum", true},         {"Server-Timing", true},
+                {"Content-Length", false},   {"Transfer-Encoding", false}, {"Host", false},
+                {"Authorization", false},    {"Set-Cookie", false},        {"cf-client-cert-sha256", false},
+                {"CF_Cert_Verified", false}, {"X-Forwarded-For", false},   {"Connection", false},
+                {"If-Match", false},         {"x-sallyport-reason", false}};
 
 START_TEST(sec_12_trailers_carry_no_identity_and_no_framing) {
     struct arena *arena = arena_new(512);
