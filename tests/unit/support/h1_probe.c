@@ -25,6 +25,7 @@ struct probe {
     size_t unconsumed;
     /* client */
     struct h1_client *client;
+    bool is_invalid;
 };
 
 static struct h1_limits limits_of(const struct probe_plan *plan) {
@@ -301,6 +302,8 @@ static void on_response_end(void *owner, const struct headers *trailers) {
 
 static void on_invalid(void *owner, const char *detail) {
     struct probe *probe = owner;
+    INVARIANT(!probe->is_invalid);
+    probe->is_invalid = true;
     sbuf_clear(&probe->body);
     write_line(probe, "invalid: ", slice_of(detail));
 }
@@ -319,6 +322,9 @@ static void feed_client(struct probe *probe, struct slice input) {
         size_t piece = next_piece(probe, arrived);
         arrived = piece < input.len - arrived ? arrived + piece : input.len;
         taken += h1_client_receive(probe->client, slice_make(input.ptr + taken, arrived - taken));
+    }
+    if (probe->is_invalid) {
+        return; /* how much was taken says nothing then */
     }
     if (taken < input.len) {
         write_line(probe, "left ", slice_after(input, taken));

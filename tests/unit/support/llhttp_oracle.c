@@ -26,7 +26,9 @@ static int on_headers_complete(llhttp_t *parser) {
     opinion->length = parser->content_length;
     opinion->upgrades = parser->upgrade;
     opinion->keep_alive = llhttp_should_keep_alive(parser);
-    return of(parser)->head_request ? 1 : 0;
+    /* 1: "no body"; that HEAD, 204 and 304 have none is for llhttp's caller to say */
+    bool has_body = parser->type == HTTP_REQUEST || status_has_body(parser->status_code, of(parser)->head_request);
+    return has_body ? 0 : 1;
 }
 
 static int on_body(llhttp_t *parser, const char *at, size_t len) {
