@@ -43,6 +43,7 @@ struct stream_tls {
     int read_waits;
     int write_waits;
     size_t retry_len;          /* bytes of a record that OpenSSL has begun to send: the next write starts with them */
+    bool is_in_readable;       /* the owner is being told: what it leaves is looked at afterwards */
     bool is_read_over;         /* EOF or broken */
     bool is_write_over;        /* half closed or broken */
     bool has_close_notify_due; /* close_notify is still to be sent */
@@ -147,6 +148,9 @@ static ssize_t tls_read(struct stream *stream, void *buf, size_t size) {
     ERR_clear_error();
     int n = SSL_read(tls->ssl, buf, size > INT_MAX ? INT_MAX : (int)size);
     if (n > 0) {
+        if (!tls->is_in_readable) {
+            trigger_pending(tls);
+        }
         return n;
     }
     int error = SSL_get_error(tls->ssl, n);
@@ -287,9 +291,11 @@ static void on_ready(void *arg, int ready) {
     bool is_readable = (ready & tls->read_waits) || ((ready & LOOP_READ) && SSL_pending(tls->ssl) > 0);
     if (tls->state == TLS_OPEN && tls->wants_reading && !tls->is_read_over && is_readable) {
         tls->read_waits = LOOP_READ;
+        tls->is_in_readable = true;
         if (!stream_emit(&tls->base, STREAM_READABLE)) {
             return;
         }
+        tls->is_in_readable = false;
         update_interest(tls);
         trigger_pending(tls);
     }
