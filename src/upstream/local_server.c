@@ -272,6 +272,7 @@ static void on_stream(void *owner, enum stream_event event) {
         break;
     case STREAM_WRITABLE:
         if (visit->state == VISIT_SERVING) {
+            loop_timer_set(visit->timer, IDLE_MS);
             advance(visit);
         }
         break;

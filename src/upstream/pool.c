@@ -159,8 +159,11 @@ static bool is_tried(uint64_t tried, size_t index) { return index < TRIED_BITS ?
 const struct endpoint *pool_pick(struct pool *pool, const struct upstream *upstream, uint64_t tried,
                                  size_t *index_out) {
     if (upstream->endpoint_count == 1) {
+        if (is_tried(tried, 0)) {
+            return NULL;
+        }
         *index_out = 0;
-        return is_tried(tried, 0) ? NULL : &upstream->endpoints[0];
+        return &upstream->endpoints[0];
     }
     struct pool_place *best = NULL;
     int64_t total = 0;
