@@ -59,6 +59,9 @@ static void check_hostname(struct meaning *m, const struct hostname_facts *facts
     if (hostname->client_certificate == CONF_CLIENT_CERTIFICATE_OFF && facts->has_bundle)
         conf_warning(m->messages, place, "hostname %s has a CA bundle but never asks for a certificate",
                      quoted(m, hostname->name.text));
+    if (hostname->public && facts->has_bundle)
+        conf_warning(m->messages, conf_place(m->conf, &hostname->public, hostname->name.pos),
+                     "hostname %s has a CA bundle, so public: true has no effect", quoted(m, hostname->name.text));
     if (!facts->has_bundle && !facts->has_application && !hostname->public)
         conf_error(m->messages, hostname->name.pos,
                    "hostname %s is covered by no CA bundle and no application: expected one of them, or public: true",

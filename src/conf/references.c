@@ -77,8 +77,6 @@ static void check_policy_names(struct checking *checking, const struct conf_appl
 
 static void check_unique(struct checking *checking) {
     const struct conf *conf = checking->conf;
-    struct names domains = {.what = "application domain"};
-    map_init(&domains.map);
     for (size_t i = 0; i < conf->ca_bundles.count; i++)
         names_add(checking, &checking->bundles, &conf->ca_bundles.items[i].name);
     for (size_t i = 0; i < conf->hostnames.count; i++)
@@ -89,10 +87,8 @@ static void check_unique(struct checking *checking) {
         names_add(checking, &checking->upstreams, &conf->upstreams.items[i].name);
     for (size_t i = 0; i < conf->applications.count; i++) {
         names_add(checking, &checking->applications, &conf->applications.items[i].name);
-        names_add(checking, &domains, &conf->applications.items[i].domain);
         check_policy_names(checking, &conf->applications.items[i]);
     }
-    map_fini(&domains.map);
 }
 
 static void check_rules(struct checking *checking, const conf_rules *rules) {

@@ -1,0 +1,12 @@
+/* config_path: the default configuration; see the header. Called by run, check and explain. */
+#include "app/config_path.h"
+
+#include <unistd.h>
+
+#define LOCAL_PATH "conf/sallyport.yaml"
+#define SYSTEM_PATH "/etc/sallyport/sallyport.yaml"
+
+const char *default_config_path(void) {
+    /* A file that is there but cannot be read is an error to be told, not a reason to read another one. */
+    return access(LOCAL_PATH, F_OK) == 0 ? LOCAL_PATH : SYSTEM_PATH;
+}
