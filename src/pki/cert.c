@@ -223,3 +223,5 @@ bool cert_has_weak_digest(const struct cert *cert) { return cert->has_weak_diges
 bool cert_is_self_issued(const struct cert *cert) { return cert->is_self_issued; }
 
 char *cert_subject_text(const struct cert *cert) { return name_rfc2253(X509_get_subject_name(cert->x509)); }
+
+const char *openssl_version(void) { return OpenSSL_version(OPENSSL_VERSION); }
