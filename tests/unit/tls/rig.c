@@ -1,165 +1,75 @@
 /*
- * rig: see rig.h. OpenSSL's error queue is one for both sides: the client's errors are taken out after each of its steps, the
- * server must leave none after each of its own.
+ * rig: see rig.h. OpenSSL's error queue is one for both sides: the client's errors are taken out after each of its
+ * steps, the server must leave none after each of its own.
  */
 #include "tls/rig.h"
 
-#include <fcntl.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/rsa.h>
-#include <openssl/x509v3.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/clock.h"
+#include "../../../src/tls/handshake_priv.h"
 #include "base/mem.h"
-#include "pki/crl.h"
 #include "pki/keypair.h"
 #include "pki/trust.h"
-#include "../../../src/tls/handshake_priv.h"
 
 #define HOUR 3600
-#define DAY 86400
 
 /* ---- certificates ---- */
 
-static EVP_PKEY *make_key(const char *type) {
-    if (!type || strcmp(type, "P-256") == 0) {
-        return EVP_EC_gen("P-256");
-    }
-    if (strcmp(type, "P-224") == 0) {
-        return EVP_EC_gen("P-224");
-    }
-    if (strcmp(type, "RSA") == 0) {
-        return EVP_RSA_gen(2048);
-    }
-    if (strcmp(type, "RSA-1024") == 0) {
-        return EVP_RSA_gen(1024);
-    }
-    return EVP_PKEY_Q_keygen(NULL, NULL, type);
-}
-
-static void add_extension(X509 *x509, X509 *issuer, int nid, const char *value) {
-    X509V3_CTX ctx;
-    X509V3_set_ctx(&ctx, issuer, x509, NULL, NULL, 0);
-    X509_EXTENSION *extension = X509V3_EXT_nconf_nid(NULL, &ctx, nid, value);
-    ck_assert_ptr_nonnull(extension);
-    ck_assert_int_eq(X509_add_ext(x509, extension, -1), 1);
-    X509_EXTENSION_free(extension);
-}
-
-static void add_padding(X509 *x509, size_t size) {
-    char *text = mem_new(size + 1);
-    memset(text, 'x', size);
-    ASN1_OCTET_STRING *octets = ASN1_OCTET_STRING_new();
-    ASN1_OCTET_STRING_set(octets, (unsigned char *)text, (int)size);
-    ASN1_OBJECT *oid = OBJ_txt2obj("1.3.6.1.4.1.99999.1", 1);
-    X509_EXTENSION *extension = X509_EXTENSION_create_by_OBJ(NULL, oid, 0, octets);
-    ck_assert_int_eq(X509_add_ext(x509, extension, -1), 1);
-    X509_EXTENSION_free(extension);
-    ASN1_OBJECT_free(oid);
-    ASN1_OCTET_STRING_free(octets);
-    mem_free(text);
-}
-
-struct issued issue(const struct issue_plan *plan) {
-    static long serial = 1000;
-    struct issued made = {.x509 = X509_new(), .key = make_key(plan->key)};
-    ck_assert_ptr_nonnull(made.key);
-    const struct issued *issuer = plan->issuer ? plan->issuer : &made;
-    time_t now = time(NULL);
-    X509_set_version(made.x509, X509_VERSION_3);
-    ASN1_INTEGER_set(X509_get_serialNumber(made.x509), ++serial);
-    X509_NAME *name = X509_get_subject_name(made.x509);
-    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)plan->common_name, -1, -1, 0);
-    X509_set_issuer_name(made.x509, X509_get_subject_name(issuer->x509));
-    ASN1_TIME_set(X509_getm_notBefore(made.x509), plan->not_before ? plan->not_before : now - HOUR);
-    ASN1_TIME_set(X509_getm_notAfter(made.x509), plan->not_after ? plan->not_after : now + DAY);
-    X509_set_pubkey(made.x509, made.key);
-    add_extension(made.x509, issuer->x509, NID_subject_key_identifier, "hash");
-    if (plan->is_ca) {
-        add_extension(made.x509, issuer->x509, NID_basic_constraints, "critical,CA:TRUE");
-        add_extension(made.x509, issuer->x509, NID_key_usage, "critical,keyCertSign,cRLSign");
-    } else {
-        const char *eku = plan->extended_key_usage ? plan->extended_key_usage : "clientAuth,serverAuth";
-        add_extension(made.x509, issuer->x509, NID_basic_constraints, "CA:FALSE");
-        if (*eku) {
-            add_extension(made.x509, issuer->x509, NID_ext_key_usage, eku);
-        }
-    }
+struct testpki issue(const struct issue_plan *plan) {
+    char *padding = mem_new(plan->padding + 1);
+    memset(padding, 'x', plan->padding);
+    struct testpki_spec spec = {.cn = plan->common_name,
+                                .issuer = plan->issuer,
+                                .key = plan->key,
+                                .is_ca = plan->is_ca,
+                                .extended_key_usage = plan->extended_key_usage,
+                                .not_before = plan->not_before,
+                                .not_after = plan->not_after};
     if (plan->padding > 0) {
-        add_padding(made.x509, plan->padding);
+        spec.extra[0][0] = "nsComment";
+        spec.extra[0][1] = padding;
     }
-    bool is_eddsa = EVP_PKEY_is_a(issuer->key, "ED25519");
-    ck_assert_int_gt(X509_sign(made.x509, issuer->key, is_eddsa ? NULL : EVP_sha256()), 0);
+    struct testpki made = testpki_make(&spec);
+    EVP_PKEY_free(plan->key);
+    mem_free(padding);
     ERR_clear_error();
     return made;
 }
 
-void issued_fini(struct issued *issued) {
-    X509_free(issued->x509);
-    EVP_PKEY_free(issued->key);
-    *issued = (struct issued){0};
-}
-
-static long read_slice(void *source, void *buf, size_t size) {
-    struct slice *rest = source;
-    size_t n = size < rest->len ? size : rest->len;
-    memcpy(buf, rest->ptr, n);
-    *rest = slice_after(*rest, n);
-    return (long)n;
-}
-
-static struct cert_list list_of(const struct issued *issued) {
+static struct cert_list list_of(const struct testpki *made) {
     struct cert_list list = {0};
-    struct cert *cert = cert_from_x509(issued->x509);
-    cert_list_add(&list, cert);
-    cert_unref(&cert);
+    cert_list_add(&list, made->cert);
     return list;
 }
 
-struct crl *issue_crl(const struct issued *issuer, const struct issued *const *revoked, time_t next_update) {
-    static long number = 0;
-    X509_CRL *made = X509_CRL_new();
-    X509_CRL_set_version(made, X509_CRL_VERSION_2);
-    X509_CRL_set_issuer_name(made, X509_get_subject_name(issuer->x509));
-    ASN1_TIME *when = ASN1_TIME_set(NULL, time(NULL) - HOUR);
-    X509_CRL_set1_lastUpdate(made, when);
-    for (; revoked && *revoked; revoked++) {
-        X509_REVOKED *entry = X509_REVOKED_new();
-        X509_REVOKED_set_serialNumber(entry, X509_get_serialNumber((*revoked)->x509));
-        X509_REVOKED_set_revocationDate(entry, when);
-        X509_CRL_add0_revoked(made, entry);
+struct crl *issue_crl(const struct testpki *issuer, const struct testpki *const *revoked, time_t next_update) {
+    struct testpki_revoked entries[8] = {{0}};
+    char *serials[8] = {0};
+    for (size_t i = 0; revoked && revoked[i]; i++) {
+        serials[i] = testpki_serial_of(revoked[i]);
+        entries[i] = (struct testpki_revoked){.serial = serials[i], .reason = -1};
     }
-    ASN1_TIME_set(when, next_update ? next_update : time(NULL) + DAY);
-    X509_CRL_set1_nextUpdate(made, when);
-    ASN1_TIME_free(when);
-    ASN1_INTEGER *crl_number = ASN1_INTEGER_new();
-    ASN1_INTEGER_set(crl_number, ++number);
-    X509_CRL_add1_ext_i2d(made, NID_crl_number, crl_number, 0, 0);
-    ASN1_INTEGER_free(crl_number);
-    X509_CRL_sort(made);
-    ck_assert_int_gt(X509_CRL_sign(made, issuer->key, EVP_sha256()), 0);
-    unsigned char *der = NULL;
-    int len = i2d_X509_CRL(made, &der);
-    ck_assert_int_gt(len, 0);
-    struct slice bytes = slice_make(der, (size_t)len);
-    struct cert_list issuers = list_of(issuer);
+    struct sbuf der;
+    sbuf_init(&der, 1 << 16);
+    testpki_crl(&(struct testpki_crl_spec){.issuer = issuer, .revoked = entries, .next_update = next_update}, &der);
     enum crl_fault fault;
     struct err err = {""};
-    struct crl *crl = crl_load(read_slice, &bytes, &issuers, &fault, &err);
+    struct crl *crl = testpki_load(sbuf_slice(&der), issuer, &fault, &err);
     ck_assert_msg(crl != NULL, "%s", err.text);
-    cert_list_fini(&issuers);
-    OPENSSL_free(der);
-    X509_CRL_free(made);
+    sbuf_fini(&der);
+    for (size_t i = 0; i < 8; i++) {
+        OPENSSL_free(serials[i]);
+    }
     ERR_clear_error();
     return crl;
 }
 
-struct trust *trust_of(const struct issued *ca, struct crl *crl) {
-    struct trust_bundle bundle = {.name = "bundle", .certs = list_of(ca), .crl_require = CRL_IF_PRESENT, .crls = &crl, .crl_count = crl ? 1 : 0};
+struct trust *trust_of(const struct testpki *ca, struct crl *crl) {
+    struct trust_bundle bundle = {
+        .name = "bundle", .certs = list_of(ca), .crl_require = CRL_IF_PRESENT, .crls = &crl, .crl_count = crl ? 1 : 0};
     struct err err = {""};
     struct trust *trust = trust_new(&bundle, 1, &err);
     ck_assert_msg(trust != NULL, "%s", err.text);
@@ -175,21 +85,25 @@ const struct pki *pki(void) {
     if (made.ca.x509) {
         return &made;
     }
-    time_t now = time(NULL);
-    made.ca = issue(&(struct issue_plan){.common_name = "Clients CA", .is_ca = true});
-    made.other_ca = issue(&(struct issue_plan){.common_name = "Other CA", .is_ca = true});
-    made.intermediate = issue(&(struct issue_plan){.common_name = "Clients Intermediate", .issuer = &made.ca, .is_ca = true});
-    made.alice = issue(&(struct issue_plan){.common_name = "alice", .issuer = &made.ca});
-    made.bob = issue(&(struct issue_plan){.common_name = "bob", .issuer = &made.other_ca});
-    made.carol = issue(&(struct issue_plan){.common_name = "carol", .issuer = &made.intermediate});
-    made.expired = issue(&(struct issue_plan){
-        .common_name = "late", .issuer = &made.ca, .not_before = now - 2 * DAY, .not_after = now - DAY});
-    made.server_only =
-        issue(&(struct issue_plan){.common_name = "server only", .issuer = &made.ca, .extended_key_usage = "serverAuth"});
-    made.server_ec = issue(&(struct issue_plan){.common_name = "server"});
-    made.server_rsa = issue(&(struct issue_plan){.common_name = "server", .key = "RSA"});
+    made.ca = testpki_root("Clients CA");
+    made.other_ca = testpki_root("Other CA");
+    made.intermediate = testpki_intermediate("Clients Intermediate", &made.ca);
+    made.alice = testpki_client("alice", &made.ca);
+    made.bob = testpki_client("bob", &made.other_ca);
+    made.carol = testpki_client("carol", &made.intermediate);
+    made.expired = issue(&(struct issue_plan){.common_name = "late",
+                                              .issuer = &made.ca,
+                                              .not_before = TESTPKI_NOW - 2 * TESTPKI_DAY,
+                                              .not_after = TESTPKI_NOW - TESTPKI_DAY});
+    made.server_only = issue(
+        &(struct issue_plan){.common_name = "server only", .issuer = &made.ca, .extended_key_usage = "serverAuth"});
+    made.server_ec = issue(&(struct issue_plan){.common_name = "server", .extended_key_usage = "serverAuth"});
+    made.server_rsa = issue(&(struct issue_plan){
+        .common_name = "server", .extended_key_usage = "serverAuth", .key = testpki_key_rsa(2048)});
     return &made;
 }
+
+void pki_set_up(void) { (void)pki(); }
 
 /* ---- the server ---- */
 
@@ -197,21 +111,19 @@ static time_t fake_now;
 
 static time_t rig_clock(void) { return rig_time(); }
 void rig_set_time(time_t now) { fake_now = now; }
-time_t rig_time(void) { return fake_now ? fake_now : clock_wall(); }
+time_t rig_time(void) { return fake_now ? fake_now : TESTPKI_NOW; }
 
-static struct keypair *keypair_of(const struct issued *issued) {
-    BIO *cert = BIO_new(BIO_s_mem());
-    BIO *key = BIO_new(BIO_s_mem());
-    PEM_write_bio_X509(cert, issued->x509);
-    PEM_write_bio_PrivateKey(key, issued->key, NULL, NULL, 0, NULL, NULL);
-    char *cert_text = NULL, *key_text = NULL;
-    size_t cert_len = (size_t)BIO_get_mem_data(cert, &cert_text);
-    size_t key_len = (size_t)BIO_get_mem_data(key, &key_text);
+static struct keypair *keypair_of(const struct testpki *made) {
+    struct sbuf cert, key;
     struct err err = {""};
-    struct keypair *keypair = keypair_from_pem(slice_make(cert_text, cert_len), slice_make(key_text, key_len), &err);
+    sbuf_init(&cert, 1 << 16);
+    sbuf_init(&key, 1 << 16);
+    testpki_cert_pem(made, &cert);
+    testpki_key_pem(made, &key);
+    struct keypair *keypair = keypair_from_pem(sbuf_slice(&cert), sbuf_slice(&key), &err);
     ck_assert_msg(keypair != NULL, "%s", err.text);
-    BIO_free(cert);
-    BIO_free(key);
+    sbuf_fini(&cert);
+    sbuf_fini(&key);
     return keypair;
 }
 
@@ -319,8 +231,12 @@ static void on_event(void *owner, enum stream_event event) {
         conn->is_failed = true;
         stream_tls_failure(conn->stream, &conn->failure);
         break;
-    case STREAM_READABLE: conn->readable++; break;
-    case STREAM_WRITABLE: conn->writable++; break;
+    case STREAM_READABLE:
+        conn->readable++;
+        break;
+    case STREAM_WRITABLE:
+        conn->writable++;
+        break;
     }
 }
 
@@ -469,5 +385,3 @@ bool conn_resumes(struct rig *rig, const struct conn_plan *plan, SSL_SESSION *se
     conn_fini(&conn);
     return is_resumed;
 }
-
-void pki_set_up(void) { (void)pki(); }

@@ -1,6 +1,6 @@
 /*
- * rig: real handshakes within one thread. The server side is stream_tls on one end of a socketpair, driven by the loop; the client is OpenSSL
- * on the other end. A PKI of its own is made at first use.
+ * rig: real handshakes within one thread. The server side is stream_tls on one end of a socketpair, driven by the loop;
+ * the client is OpenSSL on the other end. A PKI of its own is made at first use.
  */
 #ifndef SALLYPORT_TESTS_TLS_RIG_H
 #define SALLYPORT_TESTS_TLS_RIG_H
@@ -9,42 +9,37 @@
 #include <openssl/ssl.h>
 
 #include "io/loop.h"
+#include "support/testpki.h"
 #include "tls/stream_tls.h"
 
 /* ---- certificates ---- */
 
-struct issued {
-    X509 *x509;
-    EVP_PKEY *key;
-};
-
 struct issue_plan {
     const char *common_name;
-    const struct issued *issuer; /* NULL: self-signed */
-    const char *key;             /* "P-256" (default), "RSA", "RSA-1024", "ED25519", "DSA" */
+    const struct testpki *issuer; /* NULL: self-signed */
+    EVP_PKEY *key;                /* NULL: P-256; taken over */
     bool is_ca;
-    const char *extended_key_usage; /* NULL: clientAuth, serverAuth; "": none */
-    time_t not_before, not_after;   /* 0: an hour ago, in a day */
+    const char *extended_key_usage; /* NULL: clientAuth */
+    time_t not_before, not_after;   /* 0: as testpki has them */
     size_t padding;                 /* bytes that make the certificate larger */
 };
 
-struct issued issue(const struct issue_plan *plan);
-void issued_fini(struct issued *issued);
-/* The issuer's list; serials of the certificates in it, up to NULL. next_update 0: in a day. */
-struct crl *issue_crl(const struct issued *issuer, const struct issued *const *revoked, time_t next_update);
+struct testpki issue(const struct issue_plan *plan);
+/* The issuer's list; the certificates in it, up to NULL (which may be all). next_update 0: as testpki has it. */
+struct crl *issue_crl(const struct testpki *issuer, const struct testpki *const *revoked, time_t next_update);
 
 /* The common PKI, made once for each process. */
 struct pki {
-    struct issued ca, other_ca;                   /* of the clients of a.test and of b.test */
-    struct issued intermediate;                   /* by ca */
-    struct issued alice, bob;                     /* by ca; by other_ca */
-    struct issued expired, server_only, carol;    /* by ca, ca, intermediate */
-    struct issued server_ec, server_rsa;          /* self-made, for every host */
+    struct testpki ca, other_ca;                /* of the clients of a.test and of b.test */
+    struct testpki intermediate;                /* by ca */
+    struct testpki alice, bob;                  /* by ca; by other_ca */
+    struct testpki expired, server_only, carol; /* by ca, ca, intermediate */
+    struct testpki server_ec, server_rsa;       /* self-made, for every host */
 };
 const struct pki *pki(void);
 /* For an unchecked fixture: makes it before the tests fork. */
 void pki_set_up(void);
-struct trust *trust_of(const struct issued *ca, struct crl *crl);
+struct trust *trust_of(const struct testpki *ca, struct crl *crl);
 
 /* ---- the server ---- */
 
@@ -69,19 +64,19 @@ struct tls_profile_source rig_profile_source(void);
 /* Replaces (or adds) the host of that name. Takes the caller's reference of trust. */
 void rig_set_host(struct rig *rig, const char *name, enum client_certificate mode, struct trust *trust);
 struct tls_host *rig_host(struct rig *rig, const char *name);
-/* The time that tickets and verification go by; 0: the real one. */
+/* The time that tickets and verification go by; 0: TESTPKI_NOW. */
 void rig_set_time(time_t now);
 time_t rig_time(void);
 
 /* ---- one connection ---- */
 
 struct conn_plan {
-    const char *sni;             /* NULL: none */
-    const struct issued *cert;   /* NULL: none */
-    const struct issued *chain[12]; /* sent after it */
-    int version;                 /* 0: whatever is agreed */
-    SSL_SESSION *session;        /* to resume; stays the caller's */
-    void (*tune)(SSL *ssl);      /* last touch on the client */
+    const char *sni;                 /* NULL: none */
+    const struct testpki *cert;      /* NULL: none */
+    const struct testpki *chain[12]; /* sent after it */
+    int version;                     /* 0: whatever is agreed */
+    SSL_SESSION *session;            /* to resume; stays the caller's */
+    void (*tune)(SSL *ssl);          /* last touch on the client */
 };
 
 struct conn {
@@ -98,8 +93,8 @@ struct conn {
     int fd;
     bool is_client_done, is_client_broken;
     unsigned long client_error; /* OpenSSL's code */
-    int alert;            /* last one received, -1 */
-    SSL_SESSION *session; /* last one received */
+    int alert;                  /* last one received, -1 */
+    SSL_SESSION *session;       /* last one received */
     char received[256];
     size_t received_len;
     bool is_client_eof;

@@ -22,18 +22,39 @@ START_TEST(exactly_one_host_name_is_parsed) {
         struct slice bytes;
         const char *name; /* NULL: refused */
     } CASES[] = {
-        {SLICE("\x00\x09\x00\x00\x06" "a.test"), "a.test"},
-        {SLICE("\x00\x04\x00\x00\x01" "a"), "a"},
+        {SLICE("\x00\x09\x00\x00\x06"
+               "a.test"),
+         "a.test"},
+        {SLICE("\x00\x04\x00\x00\x01"
+               "a"),
+         "a"},
         {SLICE(""), NULL},
-        {SLICE("\x00\x00"), NULL},                                            /* empty list */
-        {SLICE("\x00\x03\x00\x00\x00"), NULL},                                /* empty name */
-        {SLICE("\x00\x09\x01\x00\x06" "a.test"), NULL},                       /* another type */
-        {SLICE("\x00\x0a\x00\x00\x06" "a.test"), NULL},                       /* list longer than the bytes */
-        {SLICE("\x00\x09\x00\x00\x06" "a.test" "x"), NULL},                   /* bytes after the list */
-        {SLICE("\x00\x09\x00\x00\x07" "a.test"), NULL},                       /* name longer than the list */
-        {SLICE("\x00\x09\x00\x00\x05" "a.test"), NULL},                       /* list longer than the name */
-        {SLICE("\x00\x12\x00\x00\x06" "a.test" "\x00\x00\x06" "b.test"), NULL}, /* two names */
-        {SLICE("\x00\x09\x00\xff\xff" "a.test"), NULL},
+        {SLICE("\x00\x00"), NULL},             /* empty list */
+        {SLICE("\x00\x03\x00\x00\x00"), NULL}, /* empty name */
+        {SLICE("\x00\x09\x01\x00\x06"
+               "a.test"),
+         NULL}, /* another type */
+        {SLICE("\x00\x0a\x00\x00\x06"
+               "a.test"),
+         NULL}, /* list longer than the bytes */
+        {SLICE("\x00\x09\x00\x00\x06"
+               "a.test"
+               "x"),
+         NULL}, /* bytes after the list */
+        {SLICE("\x00\x09\x00\x00\x07"
+               "a.test"),
+         NULL}, /* name longer than the list */
+        {SLICE("\x00\x09\x00\x00\x05"
+               "a.test"),
+         NULL}, /* list longer than the name */
+        {SLICE("\x00\x12\x00\x00\x06"
+               "a.test"
+               "\x00\x00\x06"
+               "b.test"),
+         NULL}, /* two names */
+        {SLICE("\x00\x09\x00\xff\xff"
+               "a.test"),
+         NULL},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         struct slice name = SLICE_NONE;
@@ -119,7 +140,8 @@ static void retry_with(struct conn *conn, const char *first, const char *second)
     source.groups = "P-256";
     rig_set_profile(rig, &source);
     conn_open(conn, rig,
-              &(struct conn_plan){.sni = first, .cert = &pki()->alice, .version = TLS1_3_VERSION, .tune = prefer_another_group});
+              &(struct conn_plan){
+                  .sni = first, .cert = &pki()->alice, .version = TLS1_3_VERSION, .tune = prefer_another_group});
     conn_step(conn); /* ClientHello out, HelloRetryRequest back */
     ck_assert_int_eq(rig->selected, 1);
     if (second) {
@@ -161,7 +183,7 @@ END_TEST
 /* ---- the ClientHello in pieces (sec-06) ---- */
 
 struct split {
-    size_t record; /* payload of a record; 0: as they are */
+    size_t record;  /* payload of a record; 0: as they are */
     size_t segment; /* bytes of a write */
 };
 
@@ -217,7 +239,8 @@ START_TEST(sec_06_a_client_hello_in_any_pieces_finds_its_host) {
     static const struct split SPLITS[] = {{0, 100000}, {1, 100000}, {1, 1}, {0, 1}, {7, 3}, {100, 5}};
     for (size_t i = 0; i < sizeof SPLITS / sizeof *SPLITS; i++) {
         struct conn conn;
-        conn_open(&conn, rig, &(struct conn_plan){.sni = "require.test", .cert = &pki()->alice, .version = VERSIONS[_i]});
+        conn_open(&conn, rig,
+                  &(struct conn_plan){.sni = "require.test", .cert = &pki()->alice, .version = VERSIONS[_i]});
         send_hello_split(&conn, &SPLITS[i]);
         conn_run(&conn);
         ck_assert_msg(conn.is_ready, "split %zu: %s", i, conn.failure.detail);
@@ -237,8 +260,10 @@ START_TEST(sec_06_a_client_hello_over_16_kib_finds_its_host) {
     static const struct split SPLITS[] = {{0, 100000}, {0, 1000}, {64, 100000}};
     for (size_t i = 0; i < 3; i++) {
         struct conn conn;
-        conn_open(&conn, rig,
-                  &(struct conn_plan){.sni = "require.test", .cert = &pki()->alice, .version = VERSIONS[_i], .tune = offer_many_protocols});
+        conn_open(
+            &conn, rig,
+            &(struct conn_plan){
+                .sni = "require.test", .cert = &pki()->alice, .version = VERSIONS[_i], .tune = offer_many_protocols});
         send_hello_split(&conn, &SPLITS[i]);
         conn_run(&conn);
         ck_assert_msg(conn.is_ready, "%s", conn.failure.detail);

@@ -229,7 +229,8 @@ START_TEST(bytes_go_both_ways_with_backpressure) {
     sent = received = 0;
     memset(got, 0, TOTAL);
     for (int i = 0; i < 100000 && received < TOTAL; i++) {
-        int n = sent < TOTAL ? SSL_write(conn.ssl, bytes + sent, TOTAL - sent > 16384 ? 16384 : (int)(TOTAL - sent)) : 0;
+        int n =
+            sent < TOTAL ? SSL_write(conn.ssl, bytes + sent, TOTAL - sent > 16384 ? 16384 : (int)(TOTAL - sent)) : 0;
         sent += n > 0 ? (size_t)n : 0;
         ERR_clear_error();
         conn.readable = 0;
@@ -310,7 +311,11 @@ START_TEST(garbage_after_the_handshake_breaks_the_stream) {
     struct conn_plan plan = plain_plan(_i);
     char buf[16];
     conn_do(&conn, rig, &plan);
-    ck_assert_int_eq(send(conn.fd, "\x17\x03\x03\x00\x20" "0123456789abcdef0123456789abcdef", 37, 0), 37);
+    ck_assert_int_eq(send(conn.fd,
+                          "\x17\x03\x03\x00\x20"
+                          "0123456789abcdef0123456789abcdef",
+                          37, 0),
+                     37);
     conn_step(&conn);
     ck_assert_int_eq(stream_read(conn.stream, buf, sizeof buf), STREAM_BROKEN);
     ASSERT_QUEUE_EMPTY();

@@ -4,8 +4,8 @@
 #include <openssl/ssl.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "../../../src/tls/handshake_priv.h"
+#include "base/mem.h"
 #include "tls/rig.h"
 
 #define HOUR 3600
@@ -18,7 +18,7 @@ static void tear_down(void) { rig_free(rig); }
 static const int VERSIONS[] = {TLS1_2_VERSION, TLS1_3_VERSION};
 #define VERSION_COUNT 2
 
-static struct conn_plan plan_of(const char *sni, const struct issued *cert, int i) {
+static struct conn_plan plan_of(const char *sni, const struct testpki *cert, int i) {
     return (struct conn_plan){.sni = sni, .cert = cert, .version = VERSIONS[i]};
 }
 
@@ -51,8 +51,8 @@ START_TEST(sec_01_a_session_does_not_resume_on_another_host) {
     static const struct {
         const char *from, *to;
     } WAYS[] = {
-        {"a.test", "b.test"}, {"b.test", "a.test"}, {"a.test", "off.test"}, {"off.test", "a.test"},
-        {"require.test", "a.test"}, {"a.test", NULL}, {NULL, "a.test"}, {"b.test", NULL},
+        {"a.test", "b.test"},       {"b.test", "a.test"}, {"a.test", "off.test"}, {"off.test", "a.test"},
+        {"require.test", "a.test"}, {"a.test", NULL},     {NULL, "a.test"},       {"b.test", NULL},
     };
     rig->no_sni = rig_host(rig, "off.test");
     for (size_t i = 0; i < sizeof WAYS / sizeof *WAYS; i++) {
@@ -110,11 +110,11 @@ START_TEST(sec_02_a_revoked_certificate_does_not_resume) {
     SSL_SESSION *session = conn_session(rig, &plan);
     ck_assert(conn_resumes(rig, &plan, session));
     /* Another list, alice not on it: judged again, and resumed. */
-    const struct issued *others[] = {&pki()->expired, NULL};
+    const struct testpki *others[] = {&pki()->expired, NULL};
     rig_set_host(rig, "a.test", CLIENT_CERTIFICATE_REQUEST, trust_of(&pki()->ca, issue_crl(&pki()->ca, others, 0)));
     ck_assert(conn_resumes(rig, &plan, session));
 
-    const struct issued *revoked[] = {&pki()->alice, NULL};
+    const struct testpki *revoked[] = {&pki()->alice, NULL};
     rig_set_host(rig, "a.test", CLIENT_CERTIFICATE_REQUEST, trust_of(&pki()->ca, issue_crl(&pki()->ca, revoked, 0)));
     struct conn conn;
     plan.session = session;
@@ -128,8 +128,8 @@ START_TEST(sec_02_a_revoked_certificate_does_not_resume) {
 END_TEST
 
 START_TEST(sec_02_an_expired_certificate_does_not_resume) {
-    struct issued brief = issue(
-        &(struct issue_plan){.common_name = "brief", .issuer = &pki()->ca, .not_after = rig_time() + HOUR});
+    struct testpki brief =
+        issue(&(struct issue_plan){.common_name = "brief", .issuer = &pki()->ca, .not_after = rig_time() + HOUR});
     struct conn_plan plan = plan_of("a.test", &brief, _i);
     time_t start = rig_time();
     SSL_SESSION *session = conn_session(rig, &plan);
@@ -138,7 +138,7 @@ START_TEST(sec_02_an_expired_certificate_does_not_resume) {
     rig_set_time(start + HOUR + 60);
     ck_assert(!conn_resumes(rig, &plan, session));
     SSL_SESSION_free(session);
-    issued_fini(&brief);
+    testpki_free(&brief);
 }
 END_TEST
 
@@ -239,7 +239,7 @@ START_TEST(sec_03_a_resumed_connection_knows_its_client) {
 END_TEST
 
 START_TEST(a_failing_certificate_gets_no_ticket) {
-    const struct issued *certs[] = {&pki()->bob, &pki()->expired, &pki()->server_only};
+    const struct testpki *certs[] = {&pki()->bob, &pki()->expired, &pki()->server_only};
     for (size_t i = 0; i < 3; i++) {
         struct conn_plan plan = plan_of("a.test", certs[i], _i);
         struct conn conn;
@@ -259,13 +259,13 @@ START_TEST(a_failing_certificate_gets_no_ticket) {
 END_TEST
 
 START_TEST(intermediates_over_4_kib_mean_no_ticket) {
-    struct issued filler[2];
+    struct testpki filler[2];
     for (size_t i = 0; i < 2; i++) {
         /* Together with the intermediate just under, and just over, 4096. */
         size_t rest = 4096 - (size_t)i2d_X509(pki()->intermediate.x509, NULL);
         filler[i] = issue(&(struct issue_plan){.common_name = "filler", .issuer = &pki()->ca, .padding = 100});
         size_t overhead = (size_t)i2d_X509(filler[i].x509, NULL) - 100;
-        issued_fini(&filler[i]);
+        testpki_free(&filler[i]);
         filler[i] = issue(&(struct issue_plan){
             .common_name = "filler", .issuer = &pki()->ca, .padding = rest - overhead - 20 + (i == 1 ? 200 : 0)});
         struct conn_plan plan = plan_of("a.test", &pki()->carol, _i);
@@ -280,7 +280,7 @@ START_TEST(intermediates_over_4_kib_mean_no_ticket) {
             ck_assert(conn_resumes(rig, &plan, conn.session));
         }
         conn_fini(&conn);
-        issued_fini(&filler[i]);
+        testpki_free(&filler[i]);
     }
 }
 END_TEST
@@ -402,7 +402,8 @@ Suite *tls_tickets_suite(void) {
     tcase_add_loop_test(tcase, a_session_resumes_on_its_own_host, 0, VERSION_COUNT);
     tcase_add_loop_test(tcase, a_session_without_certificate_resumes_where_none_is_required, 0, VERSION_COUNT);
     tcase_add_loop_test(tcase, sec_01_a_session_does_not_resume_on_another_host, 0, VERSION_COUNT);
-    tcase_add_loop_test(tcase, sec_01_a_session_from_elsewhere_opens_no_host_that_requires_a_certificate, 0, VERSION_COUNT);
+    tcase_add_loop_test(tcase, sec_01_a_session_from_elsewhere_opens_no_host_that_requires_a_certificate, 0,
+                        VERSION_COUNT);
     tcase_add_loop_test(tcase, sec_01_a_changed_mode_or_ca_set_ends_sessions, 0, VERSION_COUNT);
     tcase_add_loop_test(tcase, sec_02_a_revoked_certificate_does_not_resume, 0, VERSION_COUNT);
     tcase_add_loop_test(tcase, sec_02_an_expired_certificate_does_not_resume, 0, VERSION_COUNT);

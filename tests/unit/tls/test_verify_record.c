@@ -1,8 +1,8 @@
 /* What becomes of each kind of client certificate in each mode, with the alert the client sees. */
 #include <check.h>
 #include <openssl/core_names.h>
-#include <openssl/param_build.h>
 #include <openssl/err.h>
+#include <openssl/param_build.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <string.h>
@@ -19,8 +19,8 @@ static const int VERSIONS[] = {TLS1_2_VERSION, TLS1_3_VERSION};
 
 struct verdict {
     const char *sni;
-    const struct issued *cert;
-    const struct issued *intermediate;
+    const struct testpki *cert;
+    const struct testpki *intermediate;
     bool is_accepted;
     enum reason reason;
     int alert_12, alert_13;
@@ -65,11 +65,14 @@ START_TEST(verdicts_of_every_mode) {
         {"a.test", &p->carol, &p->intermediate, true, REASON_NONE, 0, 0},
         {"a.test", &p->carol, NULL, true, REASON_CERTIFICATE_UNTRUSTED, 0, 0},
         {"b.test", &p->alice, NULL, true, REASON_CERTIFICATE_UNTRUSTED, 0, 0},
-        {"require.test", NULL, NULL, false, REASON_CERTIFICATE_MISSING, SSL_AD_HANDSHAKE_FAILURE, SSL_AD_CERTIFICATE_REQUIRED},
+        {"require.test", NULL, NULL, false, REASON_CERTIFICATE_MISSING, SSL_AD_HANDSHAKE_FAILURE,
+         SSL_AD_CERTIFICATE_REQUIRED},
         {"require.test", &p->alice, NULL, true, REASON_NONE, 0, 0},
-        {"require.test", &p->expired, NULL, false, REASON_CERTIFICATE_EXPIRED, SSL_AD_CERTIFICATE_EXPIRED, SSL_AD_CERTIFICATE_EXPIRED},
+        {"require.test", &p->expired, NULL, false, REASON_CERTIFICATE_EXPIRED, SSL_AD_CERTIFICATE_EXPIRED,
+         SSL_AD_CERTIFICATE_EXPIRED},
         {"require.test", &p->bob, NULL, false, REASON_CERTIFICATE_UNTRUSTED, SSL_AD_UNKNOWN_CA, SSL_AD_UNKNOWN_CA},
-        {"require.test", &p->server_only, NULL, false, REASON_CERTIFICATE_PURPOSE, SSL_AD_UNSUPPORTED_CERTIFICATE, SSL_AD_UNSUPPORTED_CERTIFICATE},
+        {"require.test", &p->server_only, NULL, false, REASON_CERTIFICATE_PURPOSE, SSL_AD_UNSUPPORTED_CERTIFICATE,
+         SSL_AD_UNSUPPORTED_CERTIFICATE},
         {"require.test", &p->carol, &p->intermediate, true, REASON_NONE, 0, 0},
         {"off.test", NULL, NULL, true, REASON_CERTIFICATE_MISSING, 0, 0},
         {"off.test", &p->alice, NULL, true, REASON_CERTIFICATE_MISSING, 0, 0},
@@ -81,41 +84,51 @@ START_TEST(verdicts_of_every_mode) {
 END_TEST
 
 START_TEST(revoked_and_not_yet_valid_have_their_alerts) {
-    struct issued early = issue(&(struct issue_plan){
+    struct testpki early = issue(&(struct issue_plan){
         .common_name = "early", .issuer = &pki()->ca, .not_before = rig_time() + 3600, .not_after = rig_time() + 7200});
-    const struct issued *revoked[] = {&pki()->alice, NULL};
-    rig_set_host(rig, "require.test", CLIENT_CERTIFICATE_REQUIRE, trust_of(&pki()->ca, issue_crl(&pki()->ca, revoked, 0)));
+    const struct testpki *revoked[] = {&pki()->alice, NULL};
+    rig_set_host(rig, "require.test", CLIENT_CERTIFICATE_REQUIRE,
+                 trust_of(&pki()->ca, issue_crl(&pki()->ca, revoked, 0)));
     const struct verdict VERDICTS[] = {
-        {"require.test", &pki()->alice, NULL, false, REASON_CERTIFICATE_REVOKED, SSL_AD_CERTIFICATE_REVOKED, SSL_AD_CERTIFICATE_REVOKED},
-        {"require.test", &early, NULL, false, REASON_CERTIFICATE_NOT_YET_VALID, SSL_AD_BAD_CERTIFICATE, SSL_AD_BAD_CERTIFICATE},
+        {"require.test", &pki()->alice, NULL, false, REASON_CERTIFICATE_REVOKED, SSL_AD_CERTIFICATE_REVOKED,
+         SSL_AD_CERTIFICATE_REVOKED},
+        {"require.test", &early, NULL, false, REASON_CERTIFICATE_NOT_YET_VALID, SSL_AD_BAD_CERTIFICATE,
+         SSL_AD_BAD_CERTIFICATE},
     };
     check_verdict(&VERDICTS[0], VERSIONS[_i]);
     check_verdict(&VERDICTS[1], VERSIONS[_i]);
-    issued_fini(&early);
+    testpki_free(&early);
 
     rig_set_host(rig, "require.test", CLIENT_CERTIFICATE_REQUIRE,
                  trust_of(&pki()->ca, issue_crl(&pki()->ca, NULL, rig_time() - 60)));
-    const struct verdict stale = {"require.test", &pki()->alice, NULL, false, REASON_CRL_EXPIRED, SSL_AD_CERTIFICATE_UNKNOWN,
+    const struct verdict stale = {"require.test",
+                                  &pki()->alice,
+                                  NULL,
+                                  false,
+                                  REASON_CRL_EXPIRED,
+                                  SSL_AD_CERTIFICATE_UNKNOWN,
                                   SSL_AD_CERTIFICATE_UNKNOWN};
     check_verdict(&stale, VERSIONS[_i]);
 }
 END_TEST
 
 /* alice's certificate, with a key that has her public half only: the private half is another's. */
-static struct issued thief_of(const struct issued *victim) {
+static struct testpki thief_of(const struct testpki *victim) {
     EVP_PKEY *other = EVP_EC_gen("P-256");
     BIGNUM *private_half = NULL;
     ck_assert_int_eq(EVP_PKEY_get_bn_param(other, OSSL_PKEY_PARAM_PRIV_KEY, &private_half), 1);
     unsigned char public_half[256];
     size_t len = 0;
-    ck_assert_int_eq(EVP_PKEY_get_octet_string_param(victim->key, OSSL_PKEY_PARAM_PUB_KEY, public_half, sizeof public_half, &len), 1);
+    ck_assert_int_eq(
+        EVP_PKEY_get_octet_string_param(victim->key, OSSL_PKEY_PARAM_PUB_KEY, public_half, sizeof public_half, &len),
+        1);
     OSSL_PARAM_BLD *builder = OSSL_PARAM_BLD_new();
     OSSL_PARAM_BLD_push_utf8_string(builder, OSSL_PKEY_PARAM_GROUP_NAME, "P-256", 0);
     OSSL_PARAM_BLD_push_octet_string(builder, OSSL_PKEY_PARAM_PUB_KEY, public_half, len);
     OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_PRIV_KEY, private_half);
     OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(builder);
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
-    struct issued thief = {.x509 = victim->x509};
+    struct testpki thief = {.x509 = victim->x509};
     X509_up_ref(thief.x509);
     ck_assert_int_eq(EVP_PKEY_fromdata_init(ctx), 1);
     ck_assert_int_eq(EVP_PKEY_fromdata(ctx, &thief.key, EVP_PKEY_KEYPAIR, params), 1);
@@ -128,7 +141,7 @@ static struct issued thief_of(const struct issued *victim) {
 }
 
 START_TEST(a_client_without_the_private_key_is_certificate_invalid) {
-    struct issued thief = thief_of(&pki()->alice);
+    struct testpki thief = thief_of(&pki()->alice);
     const char *const HOSTS[] = {"a.test", "require.test"};
     for (size_t i = 0; i < 2; i++) {
         struct conn conn;
@@ -141,7 +154,7 @@ START_TEST(a_client_without_the_private_key_is_certificate_invalid) {
         ck_assert_ptr_nonnull(conn.failure.peer->leaf);
         conn_fini(&conn);
     }
-    issued_fini(&thief);
+    testpki_free(&thief);
 }
 END_TEST
 
@@ -187,32 +200,34 @@ START_TEST(sec_35_a_certificate_list_over_the_limit_is_refused) {
     ck_assert(conn.is_ready);
     conn_fini(&conn);
 
-    struct issued big = issue(&(struct issue_plan){.common_name = "big", .issuer = &pki()->ca, .padding = 2000});
+    struct testpki big = issue(&(struct issue_plan){.common_name = "big", .issuer = &pki()->ca, .padding = 2000});
     plan.cert = &big;
     conn_do(&conn, rig, &plan);
     ck_assert(conn.is_failed);
     ck_assert_str_eq(reason_code(conn.failure.reason), "certificate_too_large");
     ck_assert_int_eq(conn.alert, SSL_AD_ILLEGAL_PARAMETER);
     conn_fini(&conn);
-    issued_fini(&big);
+    testpki_free(&big);
 }
 END_TEST
 
 START_TEST(a_weak_key_is_invalid_and_no_handshake_failure) {
-    struct issued weak = issue(&(struct issue_plan){.common_name = "weak", .issuer = &pki()->ca, .key = "RSA-1024"});
+    struct testpki weak =
+        issue(&(struct issue_plan){.common_name = "weak", .issuer = &pki()->ca, .key = testpki_key_rsa(1024)});
     const struct verdict verdict = {"a.test", &weak, NULL, true, REASON_CERTIFICATE_INVALID, 0, 0};
     check_verdict(&verdict, VERSIONS[_i]);
-    issued_fini(&weak);
+    testpki_free(&weak);
 }
 END_TEST
 
 START_TEST(ed25519_and_rsa_clients_are_fine) {
-    const char *const KEYS[] = {"RSA", "ED25519"};
+    EVP_PKEY *keys[] = {testpki_key_rsa(2048), testpki_key_ed25519()};
     for (size_t i = 0; i < 2; i++) {
-        struct issued client = issue(&(struct issue_plan){.common_name = KEYS[i], .issuer = &pki()->ca, .key = KEYS[i]});
+        struct testpki client =
+            issue(&(struct issue_plan){.common_name = "client", .issuer = &pki()->ca, .key = keys[i]});
         const struct verdict verdict = {"require.test", &client, NULL, true, REASON_NONE, 0, 0};
         check_verdict(&verdict, VERSIONS[_i]);
-        issued_fini(&client);
+        testpki_free(&client);
     }
 }
 END_TEST
@@ -220,11 +235,13 @@ END_TEST
 static void offer_post_handshake_auth(SSL *ssl) { SSL_set_post_handshake_auth(ssl, 1); }
 
 static int requests_seen;
-static void count_requests(int write_p, int version, int content_type, const void *buf, size_t len, SSL *ssl, void *arg) {
+static void count_requests(int write_p, int version, int content_type, const void *buf, size_t len, SSL *ssl,
+                           void *arg) {
     (void)version;
     (void)ssl;
     (void)arg;
-    if (!write_p && content_type == SSL3_RT_HANDSHAKE && len > 0 && *(const unsigned char *)buf == SSL3_MT_CERTIFICATE_REQUEST) {
+    if (!write_p && content_type == SSL3_RT_HANDSHAKE && len > 0 &&
+        *(const unsigned char *)buf == SSL3_MT_CERTIFICATE_REQUEST) {
         requests_seen++;
     }
 }
@@ -232,7 +249,10 @@ static void count_requests(int write_p, int version, int content_type, const voi
 START_TEST(sec_39_no_certificate_is_asked_for_after_the_handshake) {
     struct conn conn;
     requests_seen = 0;
-    conn_open(&conn, rig, &(struct conn_plan){.sni = "off.test", .cert = &pki()->alice, .version = TLS1_3_VERSION, .tune = offer_post_handshake_auth});
+    conn_open(
+        &conn, rig,
+        &(struct conn_plan){
+            .sni = "off.test", .cert = &pki()->alice, .version = TLS1_3_VERSION, .tune = offer_post_handshake_auth});
     SSL_set_msg_callback(conn.ssl, count_requests);
     conn_run(&conn);
     ck_assert(conn.is_ready);
@@ -261,7 +281,7 @@ static int ca_names_sent(struct rig *r) {
 
 START_TEST(ca_names_are_sent_up_to_sixteen) {
     ck_assert_int_eq(ca_names_sent(rig), 1);
-    struct issued cas[17];
+    struct testpki cas[17];
     struct cert_list certs = {0};
     for (size_t i = 0; i < 17; i++) {
         char name[32];
@@ -279,7 +299,7 @@ START_TEST(ca_names_are_sent_up_to_sixteen) {
         }
     }
     for (size_t i = 0; i < 17; i++) {
-        issued_fini(&cas[i]);
+        testpki_free(&cas[i]);
     }
     cert_list_fini(&certs);
 }
