@@ -5,6 +5,7 @@
 #include "deny_page_priv.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "http/head.h"
@@ -50,6 +51,17 @@ static void append_escaped(struct sbuf *out, const char *text) {
     }
 }
 
+/* A detail begins in lower case, to follow a colon elsewhere; here it is a sentence of its own. */
+static void append_sentence(struct sbuf *out, const char *text) {
+    if (*text >= 'a' && *text <= 'z') {
+        sbuf_append_char(out, (char)(*text++ - 'a' + 'A'));
+    }
+    append_escaped(out, text);
+    if (*text && !strchr(".!?", text[strlen(text) - 1])) {
+        sbuf_append_char(out, '.');
+    }
+}
+
 static const char *page_title(int status) {
     switch (status) {
     case 401:
@@ -89,8 +101,8 @@ void deny_page_render(const struct deny_page *page, struct sbuf *out) {
                 "aria-hidden=\"true\">%s</svg></div>\n<h1>%s</h1>\n",
                 is_denial ? icon_lock : icon_warning, page_title(page->status));
     sbuf_append_str(out, "<p class=\"lead\">");
-    if (page->detail)
-        append_escaped(out, page->detail);
+    if (page->detail && *page->detail)
+        append_sentence(out, page->detail);
     else if (is_denial)
         sbuf_append_str(out, "You do not have permission to view this. Please contact your system administrator.");
     else
