@@ -214,11 +214,16 @@ static void check_chain(struct judgement *judgement) {
     }
 }
 
+/* Self-signed ones are left out: no path goes through them, since anchors come from the bundle, but OpenSSL would stop at the client's
+ * copy of a root that is cross-signed. */
 static STACK_OF(X509) *stack_of(const struct cert_list *list) {
     STACK_OF(X509) *stack = sk_X509_new_null();
     INVARIANT(stack != NULL);
-    for (size_t i = 0; list != NULL && i < list->count && i < UNTRUSTED_MAX; i++)
-        INVARIANT(sk_X509_push(stack, cert_x509(list->items[i])) > 0);
+    for (size_t i = 0; list != NULL && i < list->count && i < UNTRUSTED_MAX; i++) {
+        X509 *x509 = cert_x509(list->items[i]);
+        if ((X509_get_extension_flags(x509) & EXFLAG_SS) == 0)
+            INVARIANT(sk_X509_push(stack, x509) > 0);
+    }
     return stack;
 }
 
@@ -236,8 +241,19 @@ static void trace_chain(struct judgement *judgement) {
     }
 }
 
+/* OpenSSL gives such a leaf up before it looks for an issuer. */
+static bool is_malformed(struct judgement *judgement, const struct cert *leaf) {
+    if ((X509_get_extension_flags(cert_x509(leaf)) & EXFLAG_INVALID) == 0)
+        return false;
+    judgement_fault(judgement, REASON_CERTIFICATE_INVALID, 0, X509_V_ERR_INVALID_EXTENSION,
+                    "certificate has a malformed extension");
+    return true;
+}
+
 /* One bundle's opinion. */
 static void judge(struct judgement *judgement, const struct cert *leaf, const struct cert_list *untrusted) {
+    if (is_malformed(judgement, leaf))
+        return;
     STACK_OF(X509) *helpers = stack_of(untrusted);
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     INVARIANT(ctx != NULL && X509_STORE_CTX_init(ctx, judgement->bundle->store, cert_x509(leaf), helpers) == 1);

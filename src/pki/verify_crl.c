@@ -9,6 +9,7 @@
  *
  *   no list for the issuer        require says so: crl_missing; a list came that could not be used: crl_invalid
  *   none of them usable           crl_expired, crl_invalid (from the future, signed with SHA-1), whatever `require` says
+ *   one came that is not supported  crl_invalid: it may revoke what the others do not (a delta)
  *   usable, but not for all reasons, or not for this kind of certificate: as if there were none
  */
 #include <openssl/err.h>
@@ -165,12 +166,18 @@ static void judge_list(struct revocation_check *check, const struct crl *crl) {
         trace_add(judgement->trace, "crl", TRACE_YES, "list of %s: not revoked", crl_issuer_text(crl));
 }
 
-static bool was_refused(const struct revocation_check *check) {
+/* Did a list of this issuer come that could not be used? One that is genuine in kind but not supported may revoke more than the lists we
+ * understand; one with a bad signature says nothing beside a good one. */
+static bool was_refused(const struct revocation_check *check, bool unsupported_only) {
     const struct bundle *bundle = check->judgement->bundle;
-    for (size_t i = 0; i < bundle->refusal_count; i++)
-        if (!bundle->refusals[i].issuer_is_known || /* then it may have been this one's */
-            memcmp(bundle->refusals[i].issuer_name, check->issuer_name, SHA256_SIZE) == 0)
+    for (size_t i = 0; i < bundle->refusal_count; i++) {
+        const struct crl_refusal *refusal = &bundle->refusals[i];
+        if (unsupported_only && refusal->fault != CRL_UNSUPPORTED)
+            continue;
+        if (!refusal->issuer_is_known || /* then it may have been this one's */
+            memcmp(refusal->issuer_name, check->issuer_name, SHA256_SIZE) == 0)
             return true;
+    }
     return false;
 }
 
@@ -182,12 +189,13 @@ static bool is_list_required(const struct revocation_check *check) {
 /* No list says "revoked": is there one that may say "not revoked", and must there be? */
 static void conclude(const struct revocation_check *check) {
     char *issuer = cert_subject_text(check->issuer);
-    if (check->reasons == CRL_ALL_REASONS)
+    bool is_covered = check->reasons == CRL_ALL_REASONS;
+    if (is_covered && !was_refused(check, true))
         trace_add(check->judgement->trace, "crl", TRACE_INFO, "%s answers for depth %d", issuer, check->depth);
-    else if (check->trouble.reason != REASON_NONE)
+    else if (!is_covered && check->trouble.reason != REASON_NONE)
         judgement_fault(check->judgement, check->trouble.reason, check->depth, check->trouble.openssl_error, "%s",
                         check->trouble_text);
-    else if (was_refused(check))
+    else if (was_refused(check, false))
         judgement_fault(check->judgement, REASON_CRL_INVALID, check->depth, X509_V_ERR_CRL_SIGNATURE_FAILURE,
                         "the revocation list of %.150s cannot be used", issuer);
     else if (is_list_required(check))
