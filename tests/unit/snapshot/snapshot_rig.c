@@ -37,10 +37,6 @@ const struct rig_pki *rig_pki(void) {
     return &pki;
 }
 
-static struct slice kept_text(struct sbuf *text) {
-    return slice_make(mem_dup(sbuf_slice(text).ptr, text->len), text->len); /* the process of the test ends soon */
-}
-
 static const struct testpki *find_pki(struct slice name) {
     const struct rig_pki *pki = rig_pki();
     const struct {
@@ -64,11 +60,11 @@ static struct slice base_name(const struct conf_file *file) {
     return slice_of(slash ? slash + 1 : file->path.text);
 }
 
-static void fill_certificate(struct conf_file *file) {
+static void fill_certificate(struct conf_file *file, struct arena *arena) {
     struct sbuf pem;
     sbuf_init(&pem, TEXT_MAX);
     testpki_cert_pem(find_pki(base_name(file)), &pem);
-    file->content = kept_text(&pem);
+    file->content = arena_dup(arena, sbuf_slice(&pem));
     sha256_hex(file->content, file->digest);
     sbuf_fini(&pem);
 }
@@ -107,13 +103,13 @@ static void fill_files(struct conf *conf, struct resolved *resolved) {
     for (size_t i = 0; i < conf->hostnames.count; i++) {
         struct conf_hostname *hostname = &conf->hostnames.items[i];
         for (size_t j = 0; j < hostname->certificates.count; j++) {
-            fill_certificate(&hostname->certificates.items[j]);
+            fill_certificate(&hostname->certificates.items[j], conf->arena);
             fill_key(&hostname->private_keys.items[j], resolved);
         }
     }
     for (size_t i = 0; i < conf->ca_bundles.count; i++) {
         struct conf_ca_bundle *bundle = &conf->ca_bundles.items[i];
-        fill_certificate(&bundle->file);
+        fill_certificate(&bundle->file, conf->arena);
         for (size_t j = 0; j < bundle->crl.files.count; j++)
             fill_crl(&bundle->crl.files.items[j], resolved);
     }
