@@ -262,7 +262,7 @@ lint: lint-tree
 	@echo cppcheck
 	@cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --suppressions-list=scripts/cppcheck.suppress \
 	    --enable=warning,performance,portability -Iinclude -D_GNU_SOURCE \
-	    '-Djson_object_foreach(object, key, value)=for (;;)' -j2 src
+	    '-Djson_object_foreach(object,key,value)=while((key=next_key(object))&&(value=next(object)))' -j2 src
 	@echo clang-tidy
 	@printf '%s\n' $(wildcard src/*/*.c) | xargs -P2 -n1 \
 	    scripts/tidy $(CPPFLAGS_ALL) -std=gnu11 $(call pkg,--cflags,$(PACKAGES)) --
