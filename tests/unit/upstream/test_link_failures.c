@@ -250,6 +250,34 @@ START_TEST(a_response_that_is_cut_is_a_failure) {
 }
 END_TEST
 
+/* The reset's error goes to a write while we do not read; what the reader finds afterwards looks like an orderly end.
+ */
+START_TEST(a_body_until_close_that_was_reset_has_no_end) {
+    probe.keeps_window = true;
+    probe_open(&probe, false);
+    probe_post(&probe, "first", false);
+    peer = origin_accept();
+    origin_hear(peer, &heard, "first");
+    char *block = mem_new(64 * 1024);
+    origin_say(peer, "HTTP/1.1 200 OK\r\n\r\n");
+    origin_say_bytes(peer, block, 64 * 1024);
+    for (int i = 0; i < 100 && probe.body_seen < 48 * 1024; i++) {
+        loop_turn(test_loop, 10);
+    }
+    turn_for(20);
+    origin_reset(&peer);
+    link_send_body(probe.link, slice_make(block, 1000));
+    loop_turn(test_loop, 10);
+    ck_assert_int_eq(probe.failures, 0);
+    probe.keeps_window = false;
+    link_consumed(probe.link, probe.body_seen);
+    turn_until(&probe.failures, 1);
+    ck_assert_int_eq(probe.ends, 0);
+    mem_free(block);
+    expect_failure(LINK_CLOSED, "reset");
+}
+END_TEST
+
 static const char *const INVALID[] = {
     "nonsense\r\n\r\n",
     "HTTP/1.1 200 OK\nContent-Length: 0\n\n",
@@ -383,6 +411,15 @@ START_TEST(a_reused_link_that_closes_after_a_byte_is_not_stale) {
 }
 END_TEST
 
+START_TEST(a_reused_link_reset_after_a_byte_is_not_stale) {
+    begin_reused_get();
+    origin_say(peer, "H");
+    turn_for(10);
+    origin_reset(&peer);
+    expect_failure(LINK_CLOSED, "reset");
+}
+END_TEST
+
 START_TEST(a_reused_link_that_says_nothing_is_a_timeout_and_not_stale) {
     test_upstream.read_timeout_ms = 50;
     begin_reused_get();
@@ -404,6 +441,7 @@ static TCase *failures_case(void) {
     tcase_add_test(tcase, the_window_bounds_what_is_outstanding_and_our_pause_is_not_silence);
     tcase_add_test(tcase, a_link_released_with_a_full_window_can_be_lent_again);
     tcase_add_loop_test(tcase, a_response_that_is_cut_is_a_failure, 0, sizeof CUT / sizeof *CUT);
+    tcase_add_test(tcase, a_body_until_close_that_was_reset_has_no_end);
     tcase_add_loop_test(tcase, sec_42_a_response_against_the_rules_is_invalid, 0, sizeof INVALID / sizeof *INVALID);
     tcase_add_test(tcase, an_endless_head_is_invalid);
     tcase_add_test(tcase, sec_42_bytes_ahead_of_the_request_are_never_its_response);
@@ -416,6 +454,7 @@ static TCase *failures_case(void) {
     tcase_add_test(tcase, a_reused_link_closed_without_a_byte_is_stale);
     tcase_add_test(tcase, a_reused_link_reset_without_a_byte_is_stale);
     tcase_add_test(tcase, a_reused_link_that_closes_after_a_byte_is_not_stale);
+    tcase_add_test(tcase, a_reused_link_reset_after_a_byte_is_not_stale);
     tcase_add_test(tcase, a_reused_link_that_says_nothing_is_a_timeout_and_not_stale);
     return tcase;
 }
