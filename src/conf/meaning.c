@@ -230,13 +230,27 @@ static void check_test(struct meaning *m, const struct conf_test *test) {
     sbuf_fini(&hint);
 }
 
-static void check_upstream(struct meaning *m, const struct conf_upstream *upstream) {
+/* A name that looks like an address must be that address, as it is for upstreams written inline. */
+static bool name_misleads(const struct conf_upstream *upstream) {
     const char *name = upstream->name.text;
-    bool is_inline = upstream->servers.count == 1 && upstream->pos.line == upstream->servers.items[0].pos.line &&
-                     upstream->pos.column == upstream->servers.items[0].pos.column;
-    if (name && !is_inline && (strstr(name, "://") || strncmp(name, "builtin:", 8) == 0))
+    if (!name || (!strstr(name, "://") && strncmp(name, "builtin:", 8) != 0))
+        return false;
+    const char *address = upstream->servers.count == 1 ? upstream->servers.items[0].address.text : NULL;
+    if (!address)
+        return true;
+    struct slice host = slice_of(name);
+    if (slice_starts_with(host, SLICE("http://")))
+        host = slice_after(host, strlen("http://"));
+    if (slice_ends_with(host, SLICE("/")))
+        host.len--;
+    bool is_same = slice_starts_with(slice_of(address), host);
+    return !is_same || (address[host.len] != '\0' && strcmp(address + host.len, ":80") != 0);
+}
+
+static void check_upstream(struct meaning *m, const struct conf_upstream *upstream) {
+    if (name_misleads(upstream))
         conf_error(m->messages, upstream->name.pos, "upstream %s: expected a name that does not look like an address",
-                   quoted(m, name));
+                   quoted(m, upstream->name.text));
     for (size_t i = 0; i < upstream->servers.count; i++) {
         const struct conf_text *address = &upstream->servers.items[i].address;
         if (address->text && strncmp(address->text, "https://", 8) == 0)

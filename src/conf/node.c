@@ -86,7 +86,9 @@ static void print_indent(int indent, struct sbuf *out) {
 /* Can the text stand without quotes and mean the same? Conservative: letters, digits and signs that mean nothing to
  * YAML where they stand. */
 static bool text_is_plain(struct slice text) {
-    if (text.len == 0 || slice_eq_str(text, "null"))
+    if (text.len == 0 || slice_eq_str(text, "null") || slice_eq_str(text, "true") || slice_eq_str(text, "false"))
+        return false;
+    if (strspn(text.ptr, "0123456789.") == text.len) /* a number to others */
         return false;
     for (size_t i = 0; i < text.len; i++) {
         char c = text.ptr[i];
