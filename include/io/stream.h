@@ -73,6 +73,9 @@ static inline void stream_shutdown_write(struct stream *s) { s->ops->shutdown_wr
 void stream_close(struct stream **stream, bool reset);
 /* Further events go to another owner (a tunnel takes over from a link). */
 void stream_set_owner(struct stream *stream, stream_fn *fn, void *owner);
+/* Bytes that were taken by stream_write() and that the peer has not acknowledged yet; 0 where that is not known. Tells
+ * a slow peer from one that takes nothing. */
+size_t stream_queued(const struct stream *stream);
 /* "connection refused", "TLS: certificate unknown", ... Never NULL. */
 const char *stream_error(const struct stream *stream);
 

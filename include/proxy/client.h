@@ -51,6 +51,7 @@ struct client {
     int64_t eof_ms;
     int64_t judge_at_ms;              /* the exchange or tunnel in progress is judged again */
     int64_t timer_at_ms;              /* when timer fires, never later than the deadline; 0: it is not set */
+    size_t queued;                    /* in the kernel when the client's turn began, or at the last look */
     size_t lingered;                  /* bytes dropped while closing */
     struct address_count *counted;    /* its place in worker->per_address, or NULL */
 };

@@ -6,9 +6,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -47,6 +49,11 @@ void stream_set_failure(struct stream *stream, const char *text, int errnum) {
     }
     stream->failure = text ? text : stream_errno_text(errnum);
     stream->failure_errno = errnum;
+}
+
+size_t stream_queued(const struct stream *stream) {
+    int queued = 0;
+    return stream->fd >= 0 && ioctl(stream->fd, SIOCOUTQ, &queued) == 0 && queued > 0 ? (size_t)queued : 0;
 }
 
 const char *stream_error(const struct stream *stream) { return stream->failure ? stream->failure : "no error"; }

@@ -254,7 +254,10 @@ static bool flush(struct client *client) {
             close_gone(client, "the client went away");
             return false;
         }
-        client->is_blocked = (size_t)n < piece.len;
+        if ((size_t)n < piece.len) {
+            client->is_blocked = true;
+            client->queued = stream_queued(client->stream);
+        }
         if (n > 0) {
             note_progress(client);
             sbuf_consume(out, (size_t)n);
@@ -432,9 +435,21 @@ static void judge(struct client *client) {
     }
 }
 
+/* The kernel holds megabytes for a slow client: that it takes them shows there, long before the next write has room. */
+static bool is_taking(struct client *client) {
+    size_t before = client->queued;
+    client->queued = stream_queued(client->stream);
+    return client->codec->out.len > 0 && client->queued < before;
+}
+
 /* A client that neither sends nor takes. */
 static void expire_exchange(struct client *client) {
     bool takes_nothing = client->codec->out.len > 0;
+    if (is_taking(client)) {
+        note_progress(client);
+        arm_timer(client);
+        return;
+    }
     if (client->exchange && may_be_gone(client)) {
         close_gone(client, "the client closed the connection while it waited");
         return;
