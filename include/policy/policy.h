@@ -31,6 +31,7 @@ struct verdict {
     const char *policy;       /* name of the policy that decided, or NULL */
     const char *decision;     /* for logs: "service_auth", "allow", "block", "bypass", "default" (no policy, or none that matched), "public" */
     const char *report_only;  /* the first report_only policy that would have decided otherwise, or NULL */
+    const char *report_only_decision; /* what it would have decided, or NULL */
 };
 
 struct policy_set;

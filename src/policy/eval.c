@@ -201,10 +201,9 @@ static void note_report_only(struct report_only *report, const struct policy *po
 }
 
 /* Had it decided, the effect would have been another one. */
-static const char *differing(const struct report_only *report, enum effect effect) {
-    if (report->first && effect_of(report->first->decision) != effect)
-        return report->first->name;
-    return report->other ? report->other->name : NULL;
+static const struct policy *differing(const struct report_only *report, enum effect effect) {
+    bool is_first = report->first && effect_of(report->first->decision) != effect;
+    return is_first ? report->first : report->other;
 }
 
 static const struct policy *find_deciding(const struct policy_set *set, struct evaluation *evaluation,
@@ -247,7 +246,11 @@ void policy_eval(const struct policy_set *set, const struct facts *facts, struct
     } else {
         verdict_out->reason = no_match_reason(&evaluation);
     }
-    verdict_out->report_only = differing(&report, verdict_out->effect);
+    const struct policy *other = differing(&report, verdict_out->effect);
+    if (other) {
+        verdict_out->report_only = other->name;
+        verdict_out->report_only_decision = conf_decision_name(other->decision);
+    }
     if (report_only_out)
         *report_only_out = verdict_out->report_only;
 }

@@ -84,7 +84,8 @@ static void print_fact(const struct predicate *predicate, const struct facts *fa
         sbuf_append_str(out, " is ");
         sbuf_append(out, facts->method);
     } else if (!facts_are_verified(facts)) {
-        sbuf_printf(out, ": %s", certificate_fault(facts));
+        sbuf_printf(out, "%s: %s", predicate->op == PREDICATE_CERTIFICATE ? " is not verified" : "",
+                    certificate_fault(facts));
     } else if (predicate->op == PREDICATE_CERTIFICATE) {
         sbuf_append_str(out, " is verified");
     } else if (predicate->op == PREDICATE_BUNDLE) {

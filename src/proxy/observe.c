@@ -107,6 +107,10 @@ static void put_verdict(struct json *json, const struct exchange *exchange) {
     json_str(json, "policy", exchange->verdict.policy);
     json_str(json, "decision", exchange->verdict.decision);
     json_str(json, "reason", reason_code(exchange->reason));
+    if (exchange->verdict.report_only) {
+        json_str(json, "report_only_policy", exchange->verdict.report_only);
+        json_str(json, "report_only_decision", exchange->verdict.report_only_decision);
+    }
 }
 
 static void put_exchange(struct json *json, const struct exchange *exchange, int64_t duration_us) {

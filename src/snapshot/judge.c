@@ -21,7 +21,8 @@ bool judge_host(const struct snapshot *snapshot, const struct hostname *hostname
 
 static void trace_verdict(struct trace *trace, const struct verdict *verdict, const struct verify_report *report) {
     if (verdict->report_only)
-        trace_add(trace, "report only", TRACE_INFO, "policy \"%s\" would have decided otherwise", verdict->report_only);
+        trace_add(trace, "report only", TRACE_INFO, "policy \"%s\" would have decided: %s", verdict->report_only,
+                  verdict->report_only_decision);
     if (verdict->effect == EFFECT_DENY) {
         trace_add(trace, "verdict", TRACE_NO, "denied, %s: %s", reason_code(verdict->reason),
                   judge_detail(verdict, report));

@@ -411,7 +411,7 @@ START_TEST(the_trace_states_the_facts) {
                 "policy: \"sensors\" (service_auth) => no\n"
                 "  rule: include: common_name: the certificate has expired, rule wants \"sensor-2\" => no\n"
                 "  rule: include: san_dns: the certificate has expired, rule wants \"*.lab\" (wildcard) => no\n"
-                "  rule: include: certificate: the certificate has expired => no\n"
+                "  rule: include: certificate is not verified: the certificate has expired => no\n"
                 "  rule: require: ca_bundle one of \"fleet\", \"devices\" => skipped\n"
                 "  rule: exclude: organizational_unit \"LOST\" (ignoring case) => skipped\n"
                 "policy: \"crew\" (allow, report only) => no\n"

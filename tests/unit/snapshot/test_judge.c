@@ -291,7 +291,7 @@ START_TEST(the_trace_tells_every_step) {
                 "hostname: \"a.lab.example.test\" is served as \"*.lab.example.test\" => yes\n"
                 "certificate: none was presented => no\n",
                 "application: none covers / => no\n"
-                "rule: require: certificate: no client certificate was presented => no\n"
+                "rule: require: certificate is not verified: no client certificate was presented => no\n"
                 "verdict: denied, certificate_missing: no client certificate was presented => no\n");
     check_trace("https://strict.example.test/", NULL,
                 "hostname: \"strict.example.test\" is served as \"strict.example.test\" => yes\n",
