@@ -1,8 +1,10 @@
 /*
- * local_server: HTTP/1.1 connections that this process answers by itself: the whoami origin and the admin interface. Keep-alive, whole answers, bodies of requests
- * are counted and not kept. Speaks through the same codec as the gateway's clients; knows no TLS.
+ * local_server: HTTP/1.1 connections that this process answers by itself: the whoami origin and the admin interface.
+ * Keep-alive, whole answers, bodies of requests are counted and not kept. Speaks through the same codec as the
+ * gateway's clients; knows no TLS.
  *
- *   SERVING --last response sent--> LINGERING --EOF or a second--> closed      (a cut response, a broken socket: closed at once)
+ *   SERVING --last response sent--> LINGERING --EOF or a second--> closed      (a cut response, a broken socket: closed
+ * at once)
  */
 #ifndef SALLYPORT_UPSTREAM_LOCAL_SERVER_H
 #define SALLYPORT_UPSTREAM_LOCAL_SERVER_H
@@ -34,7 +36,8 @@ struct local_server {
 };
 
 void local_server_init(struct local_server *server, struct loop *loop,
-                       void (*answer)(void *arg, const struct local_request *request, struct local_response *response), void *arg);
+                       void (*answer)(void *arg, const struct local_request *request, struct local_response *response),
+                       void *arg);
 /* Serves one connected socket (taken over) until it ends or is idle for 75 s. */
 void local_server_serve(struct local_server *server, int fd);
 /* Closes every connection; nothing calls the answer function afterwards. */

@@ -159,12 +159,12 @@ int addr_parse(struct slice text, struct addr *addr_out, struct err *err) {
         }
         return 0;
     }
-    uint16_t port;
+    uint16_t port = 0;
     if (slice_starts_with(text, SLICE("*:")) && parse_port(slice_after(text, 2), &port)) {
         set_v6(addr_out, &in6addr_any, port);
         return 0;
     }
-    struct slice host;
+    struct slice host = SLICE_NONE;
     if (addr_split(text, &host, &port, NULL) != 0 || !set_numeric(addr_out, host, port)) {
         return err_set(
             err,

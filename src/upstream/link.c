@@ -461,9 +461,7 @@ void link_send_end(struct link *link, const struct headers *trailers) {
 }
 
 /* Not before the connection stands: a body that has not left its owner can go to another endpoint. */
-bool link_can_send(const struct link *link) {
-    return link->state != LINK_CONNECTING && link->out.len < LINK_OUT_HIGH;
-}
+bool link_can_send(const struct link *link) { return link->state != LINK_CONNECTING && link->out.len < LINK_OUT_HIGH; }
 
 void link_consumed(struct link *link, size_t n) {
     INVARIANT(n <= link->window_used);

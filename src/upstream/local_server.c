@@ -1,6 +1,6 @@
 /*
- * local_server: see the header. One `struct visit` is a connection, one `struct question` a request on it. An answer is made at once and whole, and sent as
- * the client takes it.
+ * local_server: see the header. One `struct visit` is a connection, one `struct question` a request on it. An answer is
+ * made at once and whole, and sent as the client takes it.
  */
 #include "upstream/local_server.h"
 
@@ -120,8 +120,7 @@ static void on_body(void *exchange, struct slice data) {
 static void on_end(void *exchange, const struct headers *trailers) {
     struct question *question = exchange;
     const struct local_server *server = question->visit->server;
-    struct local_request request = {
-        .head = question->head, .body_length = question->body_length, .trailers = trailers};
+    struct local_request request = {.head = question->head, .body_length = question->body_length, .trailers = trailers};
     server->answer(server->arg, &request, &question->response);
     send_response(question);
 }

@@ -276,6 +276,16 @@ START_TEST(what_the_peer_said_survives_a_broken_write) {
 }
 END_TEST
 
+START_TEST(a_write_to_a_peer_that_left_is_no_signal) {
+    open_pair();
+    loop_turn(loop, 1000);
+    close(end.peer);
+    end.peer = -1;
+    ck_assert_int_eq(stream_write(end.stream, SLICE("x")), STREAM_BROKEN);
+    ck_assert_str_eq(stream_error(end.stream), "closed by peer");
+}
+END_TEST
+
 START_TEST(a_reset_breaks_reading) {
     open_tcp();
     turn_until(&end.ready, 1);
@@ -364,6 +374,7 @@ Suite *io_stream_plain_suite(void) {
     tcase_add_test(tcase, eof_is_reported_and_does_not_spin);
     tcase_add_test(tcase, shutdown_write_lets_the_answer_through);
     tcase_add_test(tcase, what_the_peer_said_survives_a_broken_write);
+    tcase_add_test(tcase, a_write_to_a_peer_that_left_is_no_signal);
     tcase_add_test(tcase, a_reset_breaks_reading);
     tcase_add_test(tcase, close_is_an_end_for_the_peer);
     tcase_add_test(tcase, close_with_reset_is_a_reset_for_the_peer);
