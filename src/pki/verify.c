@@ -154,9 +154,10 @@ static void set_rules(X509_STORE_CTX *ctx, const struct judgement *judgement) {
     X509_VERIFY_PARAM_set_time(rules, judgement->now);
     X509_VERIFY_PARAM_set_auth_level(rules, AUTH_LEVEL);
     X509_VERIFY_PARAM_set_depth(rules, options->max_depth == 0 ? DEFAULT_DEPTH : options->max_depth < 0 ? 0 : options->max_depth);
-    if (options->extended_key_usage == TRUST_EKU_CLIENT_AUTH)
+    enum trust_eku eku = judgement->is_for_crl_signer ? TRUST_EKU_ANY : options->extended_key_usage;
+    if (eku == TRUST_EKU_CLIENT_AUTH)
         X509_STORE_CTX_set_purpose(ctx, X509_PURPOSE_SSL_CLIENT);
-    else if (options->extended_key_usage == TRUST_EKU_SERVER_AUTH)
+    else if (eku == TRUST_EKU_SERVER_AUTH)
         X509_STORE_CTX_set_purpose(ctx, X509_PURPOSE_SSL_SERVER);
     X509_STORE_CTX_set_app_data(ctx, (void *)(uintptr_t)judgement);
     X509_STORE_CTX_set_verify_cb(ctx, keep_error);
@@ -170,8 +171,7 @@ static struct cert *cert_in_list(const struct cert_list *list, X509 *x509) {
     return NULL;
 }
 
-static void keep_chain(struct judgement *judgement, STACK_OF(X509) *path, const struct cert *leaf,
-                       const struct cert_list *untrusted) {
+static void keep_chain(struct judgement *judgement, STACK_OF(X509) *path, const struct cert *leaf) {
     struct verify_report *report = judgement->report;
     for (int i = 0; i < sk_X509_num(path); i++) {
         X509 *x509 = sk_X509_value(path, i);
@@ -181,7 +181,7 @@ static void keep_chain(struct judgement *judgement, STACK_OF(X509) *path, const 
         if (cert == NULL)
             cert = cert_in_list(&judgement->bundle->certs, x509);
         if (cert == NULL)
-            cert = cert_in_list(untrusted, x509);
+            cert = cert_in_list(judgement->untrusted, x509);
         INVARIANT(cert != NULL);
         cert_list_add(&report->chain, cert);
         if (i == 0 || cert_not_after(cert) < report->not_after)
@@ -250,13 +250,12 @@ static bool is_malformed(struct judgement *judgement, const struct cert *leaf) {
     return true;
 }
 
-/* One bundle's opinion. */
-static void judge(struct judgement *judgement, const struct cert *leaf, const struct cert_list *untrusted) {
-    if (is_malformed(judgement, leaf))
+void judgement_find_path(struct judgement *judgement, const struct cert *cert) {
+    if (is_malformed(judgement, cert))
         return;
-    STACK_OF(X509) *helpers = stack_of(untrusted);
+    STACK_OF(X509) *helpers = stack_of(judgement->untrusted);
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
-    INVARIANT(ctx != NULL && X509_STORE_CTX_init(ctx, judgement->bundle->store, cert_x509(leaf), helpers) == 1);
+    INVARIANT(ctx != NULL && X509_STORE_CTX_init(ctx, judgement->bundle->store, cert_x509(cert), helpers) == 1);
     set_rules(ctx, judgement);
     int verified = X509_verify_cert(ctx);
     uint64_t *faults = &judgement->report->faults;
@@ -265,15 +264,20 @@ static void judge(struct judgement *judgement, const struct cert *leaf, const st
                         X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx)));
     STACK_OF(X509) *path = X509_STORE_CTX_get0_chain(ctx);
     if ((*faults & FAULT_BIT(CERTIFICATE_UNTRUSTED)) == 0 && sk_X509_num(path) > 0) {
-        keep_chain(judgement, path, leaf, untrusted);
+        keep_chain(judgement, path, cert);
         check_chain(judgement);
         trace_chain(judgement);
-        if ((*faults & NO_PATH) == 0)
-            judgement_check_revocation(judgement);
     }
     X509_STORE_CTX_free(ctx);
     sk_X509_free(helpers);
     ERR_clear_error();
+}
+
+/* One bundle's opinion. */
+static void judge(struct judgement *judgement, const struct cert *leaf) {
+    judgement_find_path(judgement, leaf);
+    if ((judgement->report->faults & NO_PATH) == 0)
+        judgement_check_revocation(judgement);
 }
 
 /* --- the report ----------------------------------------------------------------------------------------------- */
@@ -323,11 +327,13 @@ void verify_chain(const struct trust *trust, const struct cert *leaf, const stru
     report_init(report_out, now);
     for (size_t i = 0; i < trust_bundle_count(trust); i++) {
         struct verify_report candidate;
-        struct judgement judgement = {trust_bundle_at(trust, i), now, trace, &candidate};
+        struct judgement judgement = {.bundle = trust_bundle_at(trust, i), .now = now, .trace = trace};
+        judgement.report = &candidate;
+        judgement.untrusted = untrusted;
         report_init(&candidate, now);
         trace_add(trace, "ca_bundle", TRACE_INFO, "%s", judgement.bundle->name);
         trace_enter(trace);
-        judge(&judgement, leaf, untrusted);
+        judge(&judgement, leaf);
         trace_add(trace, "certificate", candidate.reason == REASON_NONE ? TRACE_YES : TRACE_NO, "verified by %s",
                   judgement.bundle->name);
         trace_leave(trace);

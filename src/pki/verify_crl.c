@@ -3,7 +3,7 @@
  *
  * Reached only with signatures checked, so a forged certificate costs nothing here; each look-up costs the same however long the list is.
  *
- * The lists of one issuer (its name and its key) are united: an entry on any of them revokes, even on one that is out of date, since
+ * The lists of one issuer (its name and its key, or another key of its name that is certified under the same anchor) are united: an entry on any of them revokes, even on one that is out of date, since
  * revocation is not undone by age. For the answer "not revoked" the lists that are usable (this update not in the future, next update not past
  * or tolerated) must together cover the certificate and every reason for revocation.
  *
@@ -23,6 +23,7 @@
 #include "verify_priv.h"
 
 #define CERT_POINTS_MAX 32
+#define SIGNERS_MAX 8 /* paths to other signers, for one certificate */
 
 /* Why a list could not be used: the first such list's. `when` 0: no date belongs to it. */
 struct trouble {
@@ -41,6 +42,7 @@ struct revocation_check {
     STACK_OF(DIST_POINT) *points; /* of the certificate, read when a list asks for them */
     bool points_are_read;
     uint32_t reasons;    /* covered by usable lists */
+    int signers_tried;
     bool is_revoked;
     struct trouble trouble;
     char trouble_text[256];
@@ -142,10 +144,64 @@ static bool is_usable(struct revocation_check *check, const struct crl *crl) {
     return trouble.reason == REASON_NONE;
 }
 
+/* --- lists signed with another key of the CA (RFC 5280 6.3.3 (f)) ------------------------------------------- */
+
+static struct cert *find_signer(const struct cert_list *list, const struct crl *crl) {
+    for (size_t i = 0; list != NULL && i < list->count; i++) {
+        uint8_t key[SHA256_SIZE], name[SHA256_SIZE];
+        X509 *x509 = cert_x509(list->items[i]);
+        name_digest(X509_get_subject_name(x509), name);
+        if (memcmp(name, crl_issuer_name(crl), SHA256_SIZE) != 0 || (X509_get_key_usage(x509) & KU_CRL_SIGN) == 0)
+            continue;
+        crl_issuer_key_of(list->items[i], key);
+        if (memcmp(key, crl_issuer_key(crl), SHA256_SIZE) == 0)
+            return list->items[i];
+    }
+    return NULL;
+}
+
+/* By lists that the issuers in the path signed with the very keys they have there; no second round of signers. */
+static bool is_path_revoked(const struct judgement *judgement, const struct cert_list *path) {
+    for (size_t i = 0; i + 1 < path->count; i++) {
+        uint8_t name[SHA256_SIZE], key[SHA256_SIZE];
+        struct crl_entry entry;
+        size_t count;
+        name_digest(X509_get_subject_name(cert_x509(path->items[i + 1])), name);
+        struct crl *const *lists = bundle_crls_of(judgement->bundle, name, &count);
+        crl_issuer_key_of(path->items[i + 1], key);
+        for (size_t l = 0; l < count; l++)
+            if (memcmp(crl_issuer_key(lists[l]), key, SHA256_SIZE) == 0 &&
+                crl_lookup(lists[l], cert_serial(path->items[i]), &entry))
+                return true;
+    }
+    return false;
+}
+
+/* Is the list signed by a CA certificate of the issuer's name that leads to the same anchor and is good itself? */
+static bool is_by_fellow_signer(struct revocation_check *check, const struct crl *crl) {
+    const struct judgement *judgement = check->judgement;
+    struct cert *signer = find_signer(&judgement->bundle->certs, crl);
+    if (signer == NULL)
+        signer = find_signer(judgement->untrusted, crl);
+    if (signer == NULL || check->signers_tried++ >= SIGNERS_MAX)
+        return false;
+    struct verify_report report = {.revocation_reason = -1, .judged_at = judgement->now};
+    struct judgement path = {.bundle = judgement->bundle, .now = judgement->now, .report = &report};
+    path.untrusted = judgement->untrusted;
+    path.is_for_crl_signer = true;
+    judgement_find_path(&path, signer);
+    bool good = report.faults == 0 && memcmp(report.anchor_sha256, judgement->report->anchor_sha256, SHA256_SIZE) == 0 &&
+                !is_path_revoked(judgement, &report.chain);
+    if (report.changes_at != 0)
+        judgement_changes_at(check->judgement, report.changes_at);
+    verify_report_fini(&report);
+    return good;
+}
+
 static void judge_list(struct revocation_check *check, const struct crl *crl) {
     struct judgement *judgement = check->judgement;
     struct crl_entry entry;
-    if (memcmp(crl_issuer_key(crl), check->issuer_key, SHA256_SIZE) != 0) {
+    if (memcmp(crl_issuer_key(crl), check->issuer_key, SHA256_SIZE) != 0 && !is_by_fellow_signer(check, crl)) {
         trace_add(judgement->trace, "crl", TRACE_SKIPPED, "list of %s: signed with another key", crl_issuer_text(crl));
         return;
     }

@@ -10,6 +10,8 @@ struct judgement {
     time_t now;
     struct trace *trace;
     struct verify_report *report; /* chain is filled before revocation is looked at */
+    const struct cert_list *untrusted;
+    bool is_for_crl_signer;       /* the path is one to a signer of CRLs: extended key usage does not matter */
 };
 
 /* Keeps a fault: it becomes the report's reason if it comes first by precedence, or equal and nearer to the leaf. */
@@ -17,6 +19,8 @@ void judgement_fault(struct judgement *judgement, enum reason reason, int depth,
     PRINTF_LIKE(5, 6);
 /* The verdict may change at this moment (ignored when it is past). */
 void judgement_changes_at(struct judgement *judgement, time_t moment);
+/* OpenSSL's path from cert to an anchor and our additions; the report gets chain, anchor and faults. */
+void judgement_find_path(struct judgement *judgement, const struct cert *cert);
 /* Every certificate of the chain but the anchor against the CRLs of its issuer. */
 void judgement_check_revocation(struct judgement *judgement);
 

@@ -157,6 +157,34 @@ START_TEST(a_list_of_a_namesake_is_not_this_cas_sec_24) {
 }
 END_TEST
 
+START_TEST(a_second_key_of_the_ca_may_sign_its_lists) {
+    /* CA under Root, and a certificate of the same name and root with another key, which signs the lists */
+    struct testpki ca = testpki_intermediate("CA", &root);
+    struct testpki signer = testpki_make(&(struct testpki_spec){.cn = "CA", .is_ca = true, .issuer = &root, .key_usage = "critical,cRLSign"});
+    struct testpki elsewhere = testpki_root("Elsewhere");
+    struct testpki foreign = testpki_make(&(struct testpki_spec){.cn = "CA", .is_ca = true, .issuer = &elsewhere});
+    struct testpki leaf = testpki_client("x", &ca);
+    struct scene scene = {.cas = {&root, &elsewhere}, .leaf = &leaf, .untrusted = {&ca, &signer, &foreign}};
+    scene.bundle.crl_require = CRL_LEAF;
+    scene.crls[0] = empty(&signer);
+    ck_assert_str_eq(judge_code(&scene), "");
+    scene.crls[0] = judge_crl_of(&signer, &leaf);
+    ck_assert_str_eq(judge_code(&scene), "certificate_revoked");
+    /* not when it is revoked itself, nor when it leads to another anchor (sec-24) */
+    scene.crls[0] = empty(&signer);
+    scene.crls[1] = judge_crl_of(&root, &signer);
+    ck_assert_str_eq(judge_code(&scene), "crl_missing");
+    scene.crls[1] = NULL;
+    scene.crls[0] = empty(&foreign);
+    ck_assert_str_eq(judge_code(&scene), "crl_missing");
+    testpki_free(&ca);
+    testpki_free(&signer);
+    testpki_free(&elsewhere);
+    testpki_free(&foreign);
+    testpki_free(&leaf);
+}
+END_TEST
+
 START_TEST(scopes_sec_29) {
     static const struct {
         const char *scope;
@@ -293,6 +321,7 @@ Suite *pki_verify_crl_suite(void) {
     tcase_add_test(tc, sha1_lists_only_where_allowed);
     tcase_add_test(tc, several_lists_of_one_issuer_are_united_sec_29);
     tcase_add_test(tc, a_list_of_a_namesake_is_not_this_cas_sec_24);
+    tcase_add_test(tc, a_second_key_of_the_ca_may_sign_its_lists);
     tcase_add_test(tc, scopes_sec_29);
     tcase_add_test(tc, shards_by_distribution_point_sec_29);
     tcase_add_test(tc, reasons_add_up_over_lists);
