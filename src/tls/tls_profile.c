@@ -30,10 +30,10 @@ struct tls_profile {
     time_t (*clock)(void);
 };
 
-/* ALPN: HTTP/1.1, or no connection for those who cannot speak it. */
+/* ALPN: HTTP/1.1 or 1.0 (curl --http1.0 offers nothing else), or no connection for those who speak neither. */
 static int select_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *offered,
                            unsigned offered_len, void *arg) {
-    static const unsigned char SPOKEN[] = "\x08http/1.1";
+    static const unsigned char SPOKEN[] = "\x08http/1.1\x08http/1.0";
     (void)ssl;
     (void)arg;
     unsigned char *chosen = NULL;
