@@ -47,7 +47,7 @@ static bool is_oid(struct slice text, bool may_star) {
 static struct slice normalise_address(struct slice text, struct arena *arena) {
     char name[INET6_ADDRSTRLEN];
     unsigned char bytes[16];
-    if (text.len >= sizeof name)
+    if (text.len == 0 || text.len >= sizeof name)
         return SLICE_NONE;
     memcpy(name, text.ptr, text.len);
     name[text.len] = '\0';
