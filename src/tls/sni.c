@@ -37,6 +37,16 @@ static int refuse(struct handshake *handshake, int *alert, int description, enum
     return SSL_CLIENT_HELLO_ERROR;
 }
 
+static int refuse_name(struct handshake *handshake, int *alert, struct slice raw) {
+    struct sbuf text;
+    sbuf_init(&text, 2048);
+    sbuf_append_str(&text, "the name in the client's SNI is not a host name: ");
+    sbuf_append_printable(&text, slice_first(raw, 64));
+    int result = refuse(handshake, alert, SSL_AD_UNRECOGNIZED_NAME, REASON_UNKNOWN_HOSTNAME, sbuf_text(&text));
+    sbuf_fini(&text);
+    return result;
+}
+
 static int choose_host(struct handshake *handshake, SSL *ssl, int *alert) {
     struct slice name = handshake->has_sni ? slice_of(handshake->server_name) : SLICE_NONE;
     enum reason reason = handshake->select(handshake->owner, name, &handshake->host);
@@ -76,8 +86,7 @@ int sni_select(SSL *ssl, int *alert, void *arg) {
                       "the client's SNI extension is malformed");
     }
     if (has_sni && !host_normalise(raw, name)) {
-        return refuse(handshake, alert, SSL_AD_UNRECOGNIZED_NAME, REASON_UNKNOWN_HOSTNAME,
-                      "the name in the client's SNI is not a host name");
+        return refuse_name(handshake, alert, raw);
     }
     if (!is_second) {
         handshake->has_sni = has_sni;

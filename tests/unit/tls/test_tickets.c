@@ -393,6 +393,28 @@ START_TEST(sec_40_early_data_is_refused) {
 }
 END_TEST
 
+/* A ClientHello may name any number of tickets. */
+START_TEST(sec_35_four_tickets_of_a_client_are_looked_at) {
+    struct handshake *handshake = handshake_new(rig->profile, NULL, NULL);
+    SSL *ssl = SSL_new(tls_profile_ctx(rig->profile));
+    SSL_set_app_data(ssl, handshake);
+    EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
+    EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    EVP_MAC_CTX *mac = EVP_MAC_CTX_new(hmac);
+    unsigned char name[TICKET_NAME_SIZE], iv[EVP_MAX_IV_LENGTH];
+    ck_assert_int_eq(ticket_key_use(ssl, name, iv, cipher, mac, 1), TICKET_KEY_CURRENT);
+    for (int i = 0; i < 6; i++) {
+        int expected = i < 4 ? TICKET_KEY_CURRENT : TICKET_KEY_NONE;
+        ck_assert_int_eq(ticket_key_use(ssl, name, iv, cipher, mac, 0), expected);
+    }
+    EVP_MAC_CTX_free(mac);
+    EVP_MAC_free(hmac);
+    EVP_CIPHER_CTX_free(cipher);
+    SSL_free(ssl);
+    handshake_free(&handshake);
+}
+END_TEST
+
 Suite *tls_tickets_suite(void);
 Suite *tls_tickets_suite(void) {
     Suite *suite = suite_create("tls/tickets");
@@ -418,6 +440,7 @@ Suite *tls_tickets_suite(void) {
     tcase_add_loop_test(tcase, no_session_timeout_means_no_tickets, 0, VERSION_COUNT);
     tcase_add_test(tcase, a_session_does_not_cross_protocol_versions);
     tcase_add_test(tcase, sec_40_early_data_is_refused);
+    tcase_add_test(tcase, sec_35_four_tickets_of_a_client_are_looked_at);
     suite_add_tcase(suite, tcase);
     return suite;
 }

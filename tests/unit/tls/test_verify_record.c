@@ -1,5 +1,6 @@
 /* What becomes of each kind of client certificate in each mode, with the alert the client sees. */
 #include <check.h>
+#include <malloc.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/param_build.h>
@@ -232,6 +233,54 @@ START_TEST(ed25519_and_rsa_clients_are_fine) {
 }
 END_TEST
 
+static void sign_anything(SSL *ssl) { SSL_set1_groups_list(ssl, "P-256:P-224"); }
+
+START_TEST(a_key_on_a_curve_that_is_not_accepted_is_certificate_invalid) {
+    struct testpki odd =
+        issue(&(struct issue_plan){.common_name = "odd", .issuer = &pki()->ca, .key = EVP_EC_gen("P-224")});
+    struct conn conn;
+    conn_do(&conn, rig,
+            &(struct conn_plan){.sni = "a.test", .cert = &odd, .version = TLS1_2_VERSION, .tune = sign_anything});
+    ck_assert(conn.is_failed);
+    ck_assert_str_eq(reason_code(conn.failure.reason), "certificate_invalid");
+    ck_assert_ptr_nonnull(conn.failure.peer);
+    conn_fini(&conn);
+    testpki_free(&odd);
+}
+END_TEST
+
+/* What is allocated does not grow with handshakes that fail: less than 64 bytes for each of 1050, which leaves room for
+ * the chunks that malloc keeps ready (it counts them as used) and for no object of ours. */
+START_TEST(sec_36_failed_handshakes_leave_nothing_behind) {
+    struct testpki thief = thief_of(&pki()->alice);
+    struct testpki big = issue(&(struct issue_plan){.common_name = "big", .issuer = &pki()->ca, .padding = 40000});
+    const struct conn_plan PLANS[] = {
+        {.sni = "c.test"},
+        {.sni = NULL},
+        {.sni = "require.test"},
+        {.sni = "require.test", .cert = &pki()->expired},
+        {.sni = "require.test", .cert = &pki()->bob, .chain = {&pki()->other_ca}},
+        {.sni = "a.test", .cert = &thief},
+        {.sni = "a.test", .cert = &big},
+    };
+    size_t before = 0;
+    for (int round = 0; round < 300; round++) {
+        if (round == 150) {
+            before = mallinfo2().uordblks;
+        }
+        for (size_t i = 0; i < sizeof PLANS / sizeof *PLANS; i++) {
+            struct conn conn;
+            conn_do(&conn, rig, &PLANS[i]);
+            ck_assert_msg(conn.is_failed, "plan %zu", i);
+            conn_fini(&conn);
+        }
+    }
+    ck_assert_uint_lt(mallinfo2().uordblks, before + 65536);
+    testpki_free(&thief);
+    testpki_free(&big);
+}
+END_TEST
+
 static void offer_post_handshake_auth(SSL *ssl) { SSL_set_post_handshake_auth(ssl, 1); }
 
 static int requests_seen;
@@ -319,6 +368,8 @@ Suite *tls_verify_record_suite(void) {
     tcase_add_loop_test(tcase, a_weak_key_is_invalid_and_no_handshake_failure, 0, VERSION_COUNT);
     tcase_add_loop_test(tcase, ed25519_and_rsa_clients_are_fine, 0, VERSION_COUNT);
     tcase_add_test(tcase, sec_39_no_certificate_is_asked_for_after_the_handshake);
+    tcase_add_test(tcase, a_key_on_a_curve_that_is_not_accepted_is_certificate_invalid);
+    tcase_add_test(tcase, sec_36_failed_handshakes_leave_nothing_behind);
     tcase_add_test(tcase, ca_names_are_sent_up_to_sixteen);
     suite_add_tcase(suite, tcase);
     return suite;
