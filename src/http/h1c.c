@@ -520,9 +520,7 @@ static void h1c_finish(struct codec_stream *base) {
         close_connection(c);
     } else if (c->state == H1C_WAIT) {
         await_head(c);
-    } else if (stream->awaits_continue || rest_of_body(stream) > CODEC_BODY_WINDOW) {
-        close_connection(c);
-    } else {
+    } else { /* what is known to be too much has been answered with close_said */
         c->dropped = 0;
         set_state(c, H1C_REST);
     }

@@ -11,6 +11,7 @@
 #define HEAD "HEAD / HTTP/1.1\r\nHost: a.test\r\n\r\n"
 #define PUT "PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\n"
 #define UPGRADE "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+#define UPGRADE_PUT "PUT / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: x\r\nContent-Length: 5\r\n\r\n"
 #define OK "HTTP/1.1 200 OK\r\n"
 
 static struct sbuf transcript, other;
@@ -72,6 +73,8 @@ static const struct row invalid_rows[] = {
      "101 Switching Protocols to a protocol that was not asked for"},
     {UPGRADE, "HTTP/1.1 101 Switching Protocols\r\n\r\n",
      "101 Switching Protocols to a protocol that was not asked for"},
+    {UPGRADE_PUT, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
+     "101 Switching Protocols before the request was complete"},
     {GET, OK "Content-Length: 5\r\n\r\nhe", "the connection ended in mid-response"},
     {GET, OK "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "the connection ended in mid-response"},
     {GET, "HTTP/1.1 200", "the connection ended in mid-response"},
