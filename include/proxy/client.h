@@ -1,5 +1,6 @@
 /*
- * client: one connection of a client: socket, TLS, codec, deadlines. Owns the stream and the codec; holds the facts of the connection (struct peer).
+ * client: one connection of a client: socket, TLS, codec, deadlines. Owns the stream and the codec; holds the facts of
+ * the connection (struct peer).
  *
  *   accepted --> handshake --> idle <--> head --> exchange --> idle ... --> closing --> reaped at the end of a turn
  *                                                    \--> tunnel
@@ -23,41 +24,43 @@ struct client {
     struct list node; /* worker->clients */
     struct worker *worker;
     uint64_t id;
-    const char *listener;             /* address as configured; lives as long as the process's listener table entry or is copied */
+    const char *listener; /* address as configured; lives as long as the process's listener table entry or is copied */
     const struct worker_listener *worker_listener;
     struct addr addr;
-    char addr_text[ADDR_TEXT_SIZE];   /* "192.0.2.7:4711" */
-    char host_text[ADDR_TEXT_SIZE];   /* "192.0.2.7" */
+    char addr_text[ADDR_TEXT_SIZE]; /* "192.0.2.7:4711" */
+    char host_text[ADDR_TEXT_SIZE]; /* "192.0.2.7" */
     int64_t accepted_us;
-    enum client_state state;          /* written by client_set_state only */
+    enum client_state state; /* written by client_set_state only */
     struct stream *stream;
-    struct peer *peer;                /* from the end of the handshake */
+    struct peer *peer; /* from the end of the handshake */
     struct codec *codec;
-    struct exchange *exchange;        /* the one in progress, or NULL */
+    struct exchange *exchange; /* the one in progress, or NULL */
     struct tunnel *tunnel;
-    struct sbuf in;                   /* read, not yet taken by the codec */
-    struct loop_timer *timer;         /* the deadline of the current state */
+    struct sbuf in;           /* read, not yet taken by the codec */
+    struct loop_timer *timer; /* the deadline of the current state */
     struct loop_task reap;
-    uint64_t requests;                /* exchanges begun */
-    bool eof;                         /* the client half-closed */
-    bool is_closed;                   /* client_close() was called; only the reaping is left */
-    bool is_blocked;                  /* a short write: STREAM_WRITABLE is to come */
-    bool is_eof_told;                 /* the codec knows of eof */
-    bool is_awaited;                  /* it is the client's turn to send or take bytes */
-    struct loop_task update;          /* the end of the event: what was added is written, what may flow flows */
-    const char *state_label;          /* the gauge it is counted in */
+    uint64_t requests;       /* exchanges begun */
+    bool eof;                /* the client half-closed */
+    bool is_closed;          /* client_close() was called; only the reaping is left */
+    bool is_blocked;         /* a short write: STREAM_WRITABLE is to come */
+    bool is_eof_told;        /* the codec knows of eof */
+    bool is_awaited;         /* it is the client's turn to send or take bytes */
+    struct loop_task update; /* the end of the event: what was added is written, what may flow flows */
+    const char *state_label; /* the gauge it is counted in */
     int64_t state_since_ms;
-    int64_t progress_ms;              /* last byte taken or sent, or when the client's turn began */
+    int64_t progress_ms; /* last byte taken or sent, or when the client's turn began */
     int64_t eof_ms;
-    int64_t judge_at_ms;              /* the exchange or tunnel in progress is judged again */
-    int64_t timer_at_ms;              /* when timer fires, never later than the deadline; 0: it is not set */
-    size_t queued;                    /* in the kernel when the client's turn began, or at the last look */
-    size_t lingered;                  /* bytes dropped while closing */
-    struct address_count *counted;    /* its place in worker->per_address, or NULL */
+    int64_t judge_at_ms;           /* the exchange or tunnel in progress is judged again */
+    int64_t timer_at_ms;           /* when timer fires, never later than the deadline; 0: it is not set */
+    size_t queued;                 /* in the kernel when the client's turn began, or at the last look */
+    size_t lingered;               /* bytes dropped while closing */
+    struct address_count *counted; /* its place in worker->per_address, or NULL */
 };
 
-struct client *client_open(struct worker *worker, const struct worker_listener *listener, int fd, const struct addr *peer);
-/* Ends it in any state: aborts the exchange or tunnel, closes the stream, freed at the end of the turn. reset: the client must see that a response is incomplete. */
+struct client *client_open(struct worker *worker, const struct worker_listener *listener, int fd,
+                           const struct addr *peer);
+/* Ends it in any state: aborts the exchange or tunnel, closes the stream, freed at the end of the turn. reset: the
+ * client must see that a response is incomplete. */
 void client_close(struct client *client, bool reset);
 /* Graceful: closes now when idle, else after the response in progress. */
 void client_drain(struct client *client);

@@ -1,5 +1,6 @@
 /*
- * forward: builds what goes upstream and what comes back, each from an empty list (product 6); never edits the head that came in.
+ * forward: builds what goes upstream and what comes back, each from an empty list (product 6); never edits the head
+ * that came in.
  */
 #ifndef SALLYPORT_PROXY_FORWARD_H
 #define SALLYPORT_PROXY_FORWARD_H
@@ -7,8 +8,9 @@
 #include "http/head.h"
 #include "proxy/exchange.h"
 
-/* The outbound request head, in the exchange's arena: client's end-to-end headers without reserved ones; Host kept (canonical), X-Forwarded-For, -Proto, -Host, Via, cf-ray,
- * and the certificate dialects when a verified certificate was presented, as the hostname's forwarding setting says. */
+/* The outbound request head, in the exchange's arena: client's end-to-end headers without reserved ones; Host kept
+ * (canonical), X-Forwarded-For, -Proto, -Host, Via, cf-ray, and the certificate dialects when a verified certificate
+ * was presented, as the hostname's forwarding setting says. */
 struct request_head *forward_request(struct exchange *exchange);
 /* The response head for the client: hop-by-hop and reserved response names removed, Via and cf-ray added. */
 struct response_head *forward_response(struct exchange *exchange, const struct response_head *upstream);

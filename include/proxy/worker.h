@@ -1,6 +1,6 @@
 /*
- * worker: what serves clients: one loop, the snapshot in force, its connections. Made by app/, which gives it accepted sockets and new snapshots
- * and, at the end, asks it to drain. Opens no file.
+ * worker: what serves clients: one loop, the snapshot in force, its connections. Made by app/, which gives it accepted
+ * sockets and new snapshots and, at the end, asks it to drain. Opens no file.
  */
 #ifndef SALLYPORT_PROXY_WORKER_H
 #define SALLYPORT_PROXY_WORKER_H
@@ -16,18 +16,18 @@ struct client;
 
 struct worker {
     struct loop *loop;
-    struct snapshot *snapshot;  /* in force; a reference. Exchanges pin their own */
+    struct snapshot *snapshot; /* in force; a reference. Exchanges pin their own */
     struct pool *pool;
     struct logsink *access, *audit;
-    struct list clients;        /* struct client, all */
+    struct list clients; /* struct client, all */
     size_t client_count;
-    struct map per_address;     /* client address (without port) to its count, while connections_per_ip is set */
+    struct map per_address; /* client address (without port) to its count, while connections_per_ip is set */
     bool draining;
     void (*drained)(void *arg); /* when draining and the last client is gone */
     void *drained_arg;
     struct loop_timer *drain_timer;
     uint64_t next_client_id;
-    char *buffer;               /* WORKER_BUFFER_SIZE bytes that each read goes through; nothing stays in it */
+    char *buffer; /* WORKER_BUFFER_SIZE bytes that each read goes through; nothing stays in it */
 };
 
 /* What is read from a client at once: one TLS record. */
@@ -47,11 +47,13 @@ struct worker_listener {
 
 /* Takes a reference of snapshot. The sinks stay the caller's. */
 struct worker *worker_new(struct loop *loop, struct snapshot *snapshot, struct logsink *access, struct logsink *audit);
-/* Swaps the snapshot at once; live connections judge their next request by it, tunnels that lost their right are closed within 2 s, the pool forgets endpoints that are gone. Takes its own reference. */
+/* Swaps the snapshot at once; live connections judge their next request by it, tunnels that lost their right are closed
+ * within 2 s, the pool forgets endpoints that are gone. Takes its own reference. */
 void worker_publish(struct worker *worker, struct snapshot *snapshot);
 /* A new connection. Refuses it (closes, counts, logs) beyond max_connections or connections_per_ip. */
 void worker_accept(struct worker *worker, const struct worker_listener *listener, int fd, const struct addr *peer);
-/* Graceful stop: idle connections close at once, requests finish within timeout_ms (0: no limit), then everything is closed; drained() is called when the last is gone (maybe at once, from the loop). */
+/* Graceful stop: idle connections close at once, requests finish within timeout_ms (0: no limit), then everything is
+ * closed; drained() is called when the last is gone (maybe at once, from the loop). */
 void worker_drain(struct worker *worker, int64_t timeout_ms, void (*drained)(void *arg), void *arg);
 void worker_free(struct worker **worker);
 /* client to worker: its memory is about to go. */
