@@ -33,8 +33,8 @@ struct x509_st *cert_x509(const struct cert *cert);
 struct cert *cert_ref(struct cert *cert);
 void cert_unref(struct cert **cert);
 
-/* All certificates of a PEM text, in order. Text around the blocks is skipped; a block that does not decode, or no block at all, is an error;
- * so is a private key in a file of CAs when refuse_keys. */
+/* All certificates of a PEM text, in order. Text around the blocks is skipped; a block that does not decode, or no
+ * block at all, is an error; so is a private key in a file of CAs when refuse_keys. */
 MUST_CHECK int cert_list_from_pem(struct slice pem, bool refuse_keys, struct cert_list *list_out, struct err *err);
 /* Takes a reference of its own. */
 void cert_list_add(struct cert_list *list, struct cert *cert);
@@ -49,7 +49,8 @@ time_t cert_not_before(const struct cert *cert);
 time_t cert_not_after(const struct cert *cert);
 /* basicConstraints CA:TRUE. */
 bool cert_is_ca(const struct cert *cert);
-/* Signed with SHA-1 or MD5, by the signatureAlgorithm (self-signed roots do not count: nobody relies on that signature). */
+/* Signed with SHA-1 or MD5, by the signatureAlgorithm (self-signed roots do not count: nobody relies on that
+ * signature). */
 bool cert_has_weak_digest(const struct cert *cert);
 bool cert_is_self_issued(const struct cert *cert);
 /* Subject as RFC 2253 text, for messages. The caller frees with mem_free. */

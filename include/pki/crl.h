@@ -1,7 +1,7 @@
 /*
- * crl: certificate revocation lists. A list is parsed as a stream, its signature verified once, at load, against the issuers that the
- * bundle knows; what stays is a compact index of serial numbers whose look-up costs the same for one entry or a million (sec-30, sec-31).
- * Nothing of this is OpenSSL's X509_CRL; OpenSSL sees only the signature check.
+ * crl: certificate revocation lists. A list is parsed as a stream, its signature verified once, at load, against the
+ * issuers that the bundle knows; what stays is a compact index of serial numbers whose look-up costs the same for one
+ * entry or a million (sec-30, sec-31). Nothing of this is OpenSSL's X509_CRL; OpenSSL sees only the signature check.
  *
  * The index is one position-independent block of bytes (crl_bytes), so that another process can map it.
  */
@@ -22,26 +22,30 @@ struct crl;
 /* What became of the loading of one list. */
 enum crl_fault {
     CRL_OK,
-    CRL_MALFORMED,       /* not DER of a CertificateList, truncated, bytes after the end */
-    CRL_UNKNOWN_ISSUER,  /* none of the issuers has this name and made this signature */
+    CRL_MALFORMED,      /* not DER of a CertificateList, truncated, bytes after the end */
+    CRL_UNKNOWN_ISSUER, /* none of the issuers has this name and made this signature */
     CRL_BAD_SIGNATURE,
-    CRL_UNSUPPORTED,     /* an unknown critical extension, indirect, scoped by issuingDistributionPoint in a way not understood, delta */
+    CRL_UNSUPPORTED, /* an unknown critical extension, indirect, scoped by issuingDistributionPoint in a way not
+                        understood, delta */
 };
 
-/* Bytes in pieces: returns how many were put in buf (0 at the end), -1 on error. A CRL of any size passes through 256 KiB. */
+/* Bytes in pieces: returns how many were put in buf (0 at the end), -1 on error. A CRL of any size passes through 256
+ * KiB. */
 typedef long crl_read_fn(void *source, void *buf, size_t size);
 
-/* One DER CertificateList from read. issuers: every CA certificate that may have signed it (keyUsage, when present, must have cRLSign). Returns NULL
- * with *fault_out and err ("signature does not verify with CN=..."). */
-MUST_CHECK struct crl *crl_load(crl_read_fn *read, void *source, const struct cert_list *issuers, enum crl_fault *fault_out, struct err *err);
-/* A file with one DER list, or PEM with one or several "X509 CRL" blocks. Calls found for each one loaded (the reference becomes its own). The
- * first unusable one ends it with -1. Control side. */
-MUST_CHECK int crl_load_file(const char *path, const struct cert_list *issuers, void (*found)(void *arg, struct crl *crl), void *arg,
-                             enum crl_fault *fault_out, struct err *err);
+/* One DER CertificateList from read. issuers: every CA certificate that may have signed it (keyUsage, when present,
+ * must have cRLSign). Returns NULL with *fault_out and err ("signature does not verify with CN=..."). */
+MUST_CHECK struct crl *crl_load(crl_read_fn *read, void *source, const struct cert_list *issuers,
+                                enum crl_fault *fault_out, struct err *err);
+/* A file with one DER list, or PEM with one or several "X509 CRL" blocks. Calls found for each one loaded (the
+ * reference becomes its own). The first unusable one ends it with -1. Control side. */
+MUST_CHECK int crl_load_file(const char *path, const struct cert_list *issuers,
+                             void (*found)(void *arg, struct crl *crl), void *arg, enum crl_fault *fault_out,
+                             struct err *err);
 /* A list that could not be used, for those who must know for which CA (`verify`). */
 struct crl_refusal {
     enum crl_fault fault;
-    bool issuer_is_known; /* false: nothing was legible */
+    bool issuer_is_known;             /* false: nothing was legible */
     uint8_t issuer_name[SHA256_SIZE]; /* digest of the issuer's canonical name, as the list claims it */
 };
 struct crl_sink {
@@ -50,18 +54,22 @@ struct crl_sink {
     int (*refused)(void *arg, const struct crl_refusal *refusal, const struct err *err);
     void *arg;
 };
-/* Like crl_load_file, but the sink decides what an unusable list means. -1 also for a file that cannot be read or holds no list. */
-MUST_CHECK int crl_load_each(const char *path, const struct cert_list *issuers, const struct crl_sink *sink, struct err *err);
-/* From the block of another process's crl_bytes() (not copied; must outlive the object). Bounds are checked, so a damaged block is an error and nothing worse. */
+/* Like crl_load_file, but the sink decides what an unusable list means. -1 also for a file that cannot be read or holds
+ * no list. */
+MUST_CHECK int crl_load_each(const char *path, const struct cert_list *issuers, const struct crl_sink *sink,
+                             struct err *err);
+/* From the block of another process's crl_bytes() (not copied; must outlive the object). Bounds are checked, so a
+ * damaged block is an error and nothing worse. */
 MUST_CHECK struct crl *crl_from_bytes(struct slice block, struct err *err);
 struct slice crl_bytes(const struct crl *crl);
 struct crl *crl_ref(struct crl *crl);
 void crl_unref(struct crl **crl);
 
 /* Facts. */
-const uint8_t *crl_issuer_key(const struct crl *crl); /* SHA256_SIZE bytes: SHA-256 over issuer's SPKI and canonical name; see crl_issuer_key_of */
+const uint8_t *crl_issuer_key(const struct crl *crl); /* SHA256_SIZE bytes: SHA-256 over issuer's SPKI and canonical
+                                                         name; see crl_issuer_key_of */
 void crl_issuer_key_of(const struct cert *issuer, uint8_t out[SHA256_SIZE]);
-const char *crl_issuer_text(const struct crl *crl);   /* RFC 2253, for people */
+const char *crl_issuer_text(const struct crl *crl); /* RFC 2253, for people */
 time_t crl_this_update(const struct crl *crl);
 time_t crl_next_update(const struct crl *crl); /* 0: the list has none */
 bool crl_has_number(const struct crl *crl);

@@ -1,6 +1,6 @@
 /*
- * keypair: a server certificate with its chain and private key, ready to be put on a connection. Immutable, shared; the key is
- * wiped when the last reference goes.
+ * keypair: a server certificate with its chain and private key, ready to be put on a connection. Immutable, shared; the
+ * key is wiped when the last reference goes.
  */
 #ifndef SALLYPORT_PKI_KEYPAIR_H
 #define SALLYPORT_PKI_KEYPAIR_H
@@ -12,8 +12,9 @@
 struct evp_pkey_st;
 struct keypair;
 
-/* certificate_pem: leaf first, then intermediates. Errors: undecodable, an encrypted key, key and leaf do not belong together, a key below OpenSSL's
- * security level 2 (RSA under 2048 bits), neither RSA, ECDSA nor Ed25519. Expired is no error (the caller warns). */
+/* certificate_pem: leaf first, then intermediates. Errors: undecodable, an encrypted key, key and leaf do not belong
+ * together, a key below OpenSSL's security level 2 (RSA under 2048 bits), neither RSA, ECDSA nor Ed25519. Expired is no
+ * error (the caller warns). */
 MUST_CHECK struct keypair *keypair_from_pem(struct slice certificate_pem, struct slice key_pem, struct err *err);
 struct keypair *keypair_ref(struct keypair *keypair);
 void keypair_unref(struct keypair **keypair);

@@ -12,24 +12,27 @@
 #define TRUST_BUNDLES_MAX 64
 
 enum trust_eku { TRUST_EKU_CLIENT_AUTH, TRUST_EKU_SERVER_AUTH, TRUST_EKU_ANY };
-/* Which CAs of a chain must have a usable CRL: those that have one loaded, the issuer of the leaf, every issuer. NEVER: look at no CRL (only `verify` without --crl). */
+/* Which CAs of a chain must have a usable CRL: those that have one loaded, the issuer of the leaf, every issuer. NEVER:
+ * look at no CRL (only `verify` without --crl). */
 enum crl_require { CRL_NEVER, CRL_IF_PRESENT, CRL_LEAF, CRL_CHAIN };
 enum crl_on_expired { CRL_DENY, CRL_ALLOW, CRL_GRACE };
 
 struct trust_bundle {
     const char *name;
-    struct cert_list certs; /* anchors are the self-issued ones, all of them with partial_chain; the rest helps to build chains */
+    struct cert_list
+        certs; /* anchors are the self-issued ones, all of them with partial_chain; the rest helps to build chains */
     enum trust_eku extended_key_usage;
     bool partial_chain;
     bool allow_sha1;
-    bool strict;            /* RFC 5280 to the letter (X509_V_FLAG_X509_STRICT); `verify --strict` */
-    int max_depth;          /* intermediates between leaf and anchor; 0: the default of 8; negative: none */
+    bool strict;   /* RFC 5280 to the letter (X509_V_FLAG_X509_STRICT); `verify --strict` */
+    int max_depth; /* intermediates between leaf and anchor; 0: the default of 8; negative: none */
     enum crl_require crl_require;
     enum crl_on_expired crl_on_expired;
     long crl_grace_seconds;
     struct crl **crls; /* all CRLs of the bundle; several of one issuer are united */
     size_t crl_count;
-    const struct crl_refusal *crl_refusals; /* lists that could not be used: their CAs get crl_invalid where a list is asked for */
+    const struct crl_refusal
+        *crl_refusals; /* lists that could not be used: their CAs get crl_invalid where a list is asked for */
     size_t crl_refusal_count;
 };
 

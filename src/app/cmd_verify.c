@@ -1,9 +1,11 @@
 /*
- * cmd_verify: `sallyport verify`, one certificate judged by the code of the TLS path and nothing else: the files become one CA bundle,
- * verify_chain() decides. Prints `OK` or `FAILED: <reason code>: <text>`; what was odd about the files goes to stderr.
+ * cmd_verify: `sallyport verify`, one certificate judged by the code of the TLS path and nothing else: the files become
+ * one CA bundle, verify_chain() decides. Prints `OK` or `FAILED: <reason code>: <text>`; what was odd about the files
+ * goes to stderr.
  *
- * A CA certificate that is none (no CA:TRUE) and a CRL that cannot be used are left out with a warning; the verdict follows from
- * what remains. Exit status 2 is for bad usage and files that cannot be read, or hold nothing of the kind asked for.
+ * A CA certificate that is none (no CA:TRUE) and a CRL that cannot be used are left out with a warning; the verdict
+ * follows from what remains. Exit status 2 is for bad usage and files that cannot be read, or hold nothing of the kind
+ * asked for.
  */
 #include <getopt.h>
 #include <stdarg.h>
@@ -24,23 +26,24 @@
 
 enum { EXIT_YES = 0, EXIT_NO = 1, EXIT_BAD = 2 };
 
-static const char USAGE[] =
-    "usage: sallyport verify --ca FILE [option]... CERT\n"
-    "Judges CERT (the leaf, and its chain after it) as a TLS handshake would. Files are PEM, with any number of items, or DER.\n"
-    "\n"
-    "  --ca FILE             CA certificates; the self-signed ones are the anchors\n"
-    "  --untrusted FILE      further intermediates\n"
-    "  --crl FILE            revocation lists; may be given several times\n"
-    "  --crl-require MODE    if_present, leaf or chain: which CAs must have a list (default: chain, if a --crl is given)\n"
-    "  --time TIME           judge as of then: RFC 3339 or Unix seconds (default: now)\n"
-    "  --depth N             intermediates at most (default: 8)\n"
-    "  --purpose PURPOSE     client (the default), server or any\n"
-    "  --partial-chain       every certificate of --ca is an anchor by itself\n"
-    "  --strict              RFC 5280 to the letter\n"
-    "  --json                print the whole report as JSON\n"
-    "  -h, --help            print this\n"
-    "\n"
-    "Exit status: 0 verified, 1 not, 2 bad usage or an unreadable file.\n";
+static const char USAGE[] = "usage: sallyport verify --ca FILE [option]... CERT\n"
+                            "Judges CERT (the leaf, and its chain after it) as a TLS handshake would. Files are PEM, "
+                            "with any number of items, or DER.\n"
+                            "\n"
+                            "  --ca FILE             CA certificates; the self-signed ones are the anchors\n"
+                            "  --untrusted FILE      further intermediates\n"
+                            "  --crl FILE            revocation lists; may be given several times\n"
+                            "  --crl-require MODE    if_present, leaf or chain: which CAs must have a list (default: "
+                            "chain, if a --crl is given)\n"
+                            "  --time TIME           judge as of then: RFC 3339 or Unix seconds (default: now)\n"
+                            "  --depth N             intermediates at most (default: 8)\n"
+                            "  --purpose PURPOSE     client (the default), server or any\n"
+                            "  --partial-chain       every certificate of --ca is an anchor by itself\n"
+                            "  --strict              RFC 5280 to the letter\n"
+                            "  --json                print the whole report as JSON\n"
+                            "  -h, --help            print this\n"
+                            "\n"
+                            "Exit status: 0 verified, 1 not, 2 bad usage or an unreadable file.\n";
 
 /* What was asked for, and what was read. */
 struct request {
@@ -97,7 +100,18 @@ static int add_file(const char **files, size_t *count, const char *path) {
     return 0;
 }
 
-enum option_code { OPT_CA = 256, OPT_UNTRUSTED, OPT_CRL, OPT_REQUIRE, OPT_TIME, OPT_DEPTH, OPT_PURPOSE, OPT_PARTIAL, OPT_STRICT, OPT_JSON };
+enum option_code {
+    OPT_CA = 256,
+    OPT_UNTRUSTED,
+    OPT_CRL,
+    OPT_REQUIRE,
+    OPT_TIME,
+    OPT_DEPTH,
+    OPT_PURPOSE,
+    OPT_PARTIAL,
+    OPT_STRICT,
+    OPT_JSON
+};
 static const struct option OPTIONS[] = {
     {"ca", required_argument, NULL, OPT_CA},
     {"untrusted", required_argument, NULL, OPT_UNTRUSTED},
@@ -141,7 +155,9 @@ static int take_setting(struct request *request, int code) {
         request->bundle.extended_key_usage = (enum trust_eku)value;
         return status;
     case OPT_TIME:
-        return clock_parse(slice_of(optarg), &request->time) ? 0 : bad("--time is RFC 3339 or Unix seconds, not '%s'", optarg);
+        return clock_parse(slice_of(optarg), &request->time)
+                   ? 0
+                   : bad("--time is RFC 3339 or Unix seconds, not '%s'", optarg);
     case OPT_DEPTH:
         return take_depth(request, optarg);
     case OPT_PARTIAL:
@@ -383,7 +399,8 @@ static void print_json(const struct verify_report *report, const struct trace *t
     sbuf_fini(&out);
 }
 
-static void print_verdict(const struct request *request, const struct verify_report *report, const struct trace *trace) {
+static void print_verdict(const struct request *request, const struct verify_report *report,
+                          const struct trace *trace) {
     if (request->json)
         print_json(report, trace);
     else if (report->reason == REASON_NONE)
@@ -400,7 +417,8 @@ static int judge(struct request *request) {
     if (trust == NULL)
         return fail_early(request, REASON_CERTIFICATE_UNTRUSTED, &err);
     trace_init(&trace);
-    verify_chain(trust, request->given.items[0], &request->untrusted, request->time, request->json ? &trace : NULL, &report);
+    verify_chain(trust, request->given.items[0], &request->untrusted, request->time, request->json ? &trace : NULL,
+                 &report);
     print_verdict(request, &report, &trace);
     int status = report.reason == REASON_NONE ? EXIT_YES : EXIT_NO;
     verify_report_fini(&report);

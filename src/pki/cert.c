@@ -33,6 +33,9 @@ struct cert {
     uint8_t *serial; /* content bytes of the INTEGER */
     size_t serial_len;
     bool is_ca, is_self_issued, has_weak_digest;
+    /* computed when first asked for: CAs are asked often, most leaves never */
+    bool has_issuer_ids;
+    uint8_t name_digest[SHA256_SIZE], issuer_key[SHA256_SIZE];
 };
 
 void openssl_drain(struct err *err, const char *what) {
@@ -213,14 +216,37 @@ void cert_list_fini(struct cert_list *list) {
     *list = (struct cert_list){NULL, 0};
 }
 
-struct slice cert_der(const struct cert *cert) { return slice_make(cert->der, cert->der_len); }
-struct slice cert_serial(const struct cert *cert) { return slice_make(cert->serial, cert->serial_len); }
+struct slice cert_der(const struct cert *cert) {
+    return slice_make(cert->der, cert->der_len);
+}
+struct slice cert_serial(const struct cert *cert) {
+    return slice_make(cert->serial, cert->serial_len);
+}
 const uint8_t *cert_sha256(const struct cert *cert) { return cert->sha256; }
 time_t cert_not_before(const struct cert *cert) { return cert->not_before; }
 time_t cert_not_after(const struct cert *cert) { return cert->not_after; }
 bool cert_is_ca(const struct cert *cert) { return cert->is_ca; }
 bool cert_has_weak_digest(const struct cert *cert) { return cert->has_weak_digest; }
 bool cert_is_self_issued(const struct cert *cert) { return cert->is_self_issued; }
+
+static const struct cert *with_issuer_ids(const struct cert *asked) {
+    struct cert *cert = (struct cert *)(uintptr_t)asked;
+    if (cert->has_issuer_ids)
+        return cert;
+    uint8_t parts[2][SHA256_SIZE];
+    unsigned char *spki = NULL;
+    int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert->x509), &spki);
+    name_digest(X509_get_subject_name(cert->x509), cert->name_digest);
+    sha256(slice_make(spki, len > 0 ? (size_t)len : 0), parts[0]);
+    memcpy(parts[1], cert->name_digest, SHA256_SIZE);
+    sha256(slice_make(parts, sizeof(parts)), cert->issuer_key);
+    OPENSSL_free(spki);
+    cert->has_issuer_ids = true;
+    return cert;
+}
+
+const uint8_t *cert_name_digest(const struct cert *cert) { return with_issuer_ids(cert)->name_digest; }
+const uint8_t *cert_issuer_key(const struct cert *cert) { return with_issuer_ids(cert)->issuer_key; }
 
 char *cert_subject_text(const struct cert *cert) { return name_rfc2253(X509_get_subject_name(cert->x509)); }
 

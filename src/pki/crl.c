@@ -1,8 +1,9 @@
 /*
- * crl: a revocation list from bytes, file or PEM text to a verified index. Control side; workers only map what is made here.
+ * crl: a revocation list from bytes, file or PEM text to a verified index. Control side; workers only map what is made
+ * here.
  *
- * The parser hands over entries and an unchecked signature; here the issuer is found among the CA certificates given, the
- * signature checked against each that fits, and only then is the index built.
+ * The parser hands over entries and an unchecked signature; here the issuer is found among the CA certificates given,
+ * the signature checked against each that fits, and only then is the index built.
  */
 #include "pki/crl.h"
 
@@ -21,21 +22,14 @@
 #define CANDIDATES_MAX 16
 
 void crl_issuer_key_of(const struct cert *issuer, uint8_t out[SHA256_SIZE]) {
-    uint8_t parts[2][SHA256_SIZE];
-    unsigned char *spki = NULL;
-    X509 *x509 = cert_x509(issuer);
-    int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x509), &spki);
-    sha256(slice_make(spki, len > 0 ? (size_t)len : 0), parts[0]);
-    OPENSSL_free(spki);
-    name_digest(X509_get_subject_name(x509), parts[1]);
-    sha256(slice_make(parts, sizeof(parts)), out);
+    memcpy(out, cert_issuer_key(issuer), SHA256_SIZE);
 }
 
 const char *crl_reason_text(int reason) {
-    static const char *const texts[] = {"unspecified",          "keyCompromise",        "cACompromise",
-                                        "affiliationChanged",   "superseded",           "cessationOfOperation",
-                                        "certificateHold",      "unspecified",          "removeFromCRL",
-                                        "privilegeWithdrawn",   "aACompromise"};
+    static const char *const texts[] = {"unspecified",        "keyCompromise", "cACompromise",
+                                        "affiliationChanged", "superseded",    "cessationOfOperation",
+                                        "certificateHold",    "unspecified",   "removeFromCRL",
+                                        "privilegeWithdrawn", "aACompromise"};
     return reason >= 0 && (size_t)reason < sizeof(texts) / sizeof(*texts) ? texts[reason] : texts[0];
 }
 
@@ -83,8 +77,8 @@ static struct crl *finish_load(struct crl_parse *parse, const struct cert *signe
     return crl;
 }
 
-struct crl *crl_load_or_refuse(crl_read_fn *read, void *source, const struct cert_list *issuers, struct crl_refusal *refusal_out,
-                               struct err *err) {
+struct crl *crl_load_or_refuse(crl_read_fn *read, void *source, const struct cert_list *issuers,
+                               struct crl_refusal *refusal_out, struct err *err) {
     struct crl *crl = NULL;
     struct crl_parse *parse = NEW(struct crl_parse);
     *refusal_out = (struct crl_refusal){.fault = CRL_OK};
@@ -101,7 +95,8 @@ struct crl *crl_load_or_refuse(crl_read_fn *read, void *source, const struct cer
     return crl;
 }
 
-struct crl *crl_load(crl_read_fn *read, void *source, const struct cert_list *issuers, enum crl_fault *fault_out, struct err *err) {
+struct crl *crl_load(crl_read_fn *read, void *source, const struct cert_list *issuers, enum crl_fault *fault_out,
+                     struct err *err) {
     struct crl_refusal refusal;
     struct crl *crl = crl_load_or_refuse(read, source, issuers, &refusal, err);
     *fault_out = refusal.fault;
@@ -184,8 +179,8 @@ static int stop_at_refusal(void *arg, const struct crl_refusal *refusal, const s
     return -1;
 }
 
-int crl_load_file(const char *path, const struct cert_list *issuers, void (*found)(void *arg, struct crl *crl), void *arg,
-                  enum crl_fault *fault_out, struct err *err) {
+int crl_load_file(const char *path, const struct cert_list *issuers, void (*found)(void *arg, struct crl *crl),
+                  void *arg, enum crl_fault *fault_out, struct err *err) {
     struct file_load load = {.found = found, .arg = arg, .fault = CRL_OK};
     struct crl_sink sink = {.found = pass_on, .refused = stop_at_refusal, .arg = &load};
     int status = crl_load_each(path, issuers, &sink, err);
@@ -201,7 +196,8 @@ static void digest_of_directory_name(const X509_NAME *name, uint8_t out[SHA256_S
     sha256(slice_make(folded, sizeof(folded)), out);
 }
 
-size_t crl_point_digests(DIST_POINT_NAME *name, const X509_NAME *issuer, uint8_t (*points_out)[SHA256_SIZE], size_t max) {
+size_t crl_point_digests(DIST_POINT_NAME *name, const X509_NAME *issuer, uint8_t (*points_out)[SHA256_SIZE],
+                         size_t max) {
     if (name->type == 1) { /* relative to the issuer: the full name is made first */
         if (max == 0 || DIST_POINT_set_dpname(name, issuer) != 1 || name->dpname == NULL)
             return 0;

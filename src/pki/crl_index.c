@@ -1,9 +1,10 @@
 /*
  * crl_index: the compact form of a revocation list, one position-independent block: a directory of hash buckets and the
- * records, grouped by bucket. Built by the loader in control, mapped and read by workers, freed with its last reference.
+ * records, grouped by bucket. Built by the loader in control, mapped and read by workers, freed with its last
+ * reference.
  *
- * A record is {length, serial number, date as 40 bits, reason}; a bucket holds four on average. The hash is keyed at random
- * for each block, so that serial numbers cannot be chosen to collide.
+ * A record is {length, serial number, date as 40 bits, reason}; a bucket holds four on average. The hash is keyed at
+ * random for each block, so that serial numbers cannot be chosen to collide.
  */
 #include <stdlib.h>
 
@@ -79,7 +80,8 @@ static size_t record_len(const uint8_t *record) { return (size_t)record[0] + REC
 
 bool crl_entries_add(struct crl_entries *entries, struct slice serial, time_t revoked_at, int reason) {
     serial = shortest(serial);
-    if (serial.len == 0 || serial.len > CRL_SERIAL_MAX || entries->len > UINT32_MAX - 2 * (CRL_SERIAL_MAX + RECORD_OVERHEAD))
+    if (serial.len == 0 || serial.len > CRL_SERIAL_MAX ||
+        entries->len > UINT32_MAX - 2 * (CRL_SERIAL_MAX + RECORD_OVERHEAD))
         return false;
     if (entries->cap - entries->len < serial.len + RECORD_OVERHEAD) {
         entries->cap = entries->cap ? entries->cap * 2 : 4096;
@@ -129,7 +131,8 @@ static bool lay_out(struct crl *crl) {
 }
 
 /* Counting sort by bucket. NULL sizes never: `ends` has one place more than there are buckets. */
-static bool sort_records(const struct crl_head *head, const struct crl_entries *entries, uint32_t *directory, uint8_t *records) {
+static bool sort_records(const struct crl_head *head, const struct crl_entries *entries, uint32_t *directory,
+                         uint8_t *records) {
     size_t buckets = (size_t)1 << head->bucket_bits;
     uint8_t *counts = mem_new(buckets);
     bool fits = true;
@@ -144,7 +147,8 @@ static bool sort_records(const struct crl_head *head, const struct crl_entries *
         return false;
     for (size_t b = 0; b < buckets; b++)
         directory[b + 1] += directory[b];
-    /* directory[b] moves to the end of its bucket while that fills, which is where the next one starts: shift back after. */
+    /* directory[b] moves to the end of its bucket while that fills, which is where the next one starts: shift back
+     * after. */
     for (size_t at = 0; at < entries->len; at += record_len(entries->records + at)) {
         const uint8_t *record = entries->records + at;
         size_t bucket = bucket_of(head, record + 1, record[0]);
@@ -217,7 +221,9 @@ struct crl *crl_from_bytes(struct slice block, struct err *err) {
     return crl;
 }
 
-struct slice crl_bytes(const struct crl *crl) { return slice_make(crl->block, (size_t)crl->head.block_len); }
+struct slice crl_bytes(const struct crl *crl) {
+    return slice_make(crl->block, (size_t)crl->head.block_len);
+}
 
 struct crl *crl_ref(struct crl *crl) {
     crl->refs++;
@@ -265,7 +271,9 @@ const char *crl_issuer_text(const struct crl *crl) { return crl->text; }
 time_t crl_this_update(const struct crl *crl) { return (time_t)crl->head.this_update; }
 time_t crl_next_update(const struct crl *crl) { return (time_t)crl->head.next_update; }
 bool crl_has_number(const struct crl *crl) { return (crl->head.flags & CRL_HAS_NUMBER) != 0; }
-struct slice crl_number(const struct crl *crl) { return slice_make(crl->head.number, crl->head.number_len); }
+struct slice crl_number(const struct crl *crl) {
+    return slice_make(crl->head.number, crl->head.number_len);
+}
 size_t crl_count(const struct crl *crl) { return (size_t)crl->head.entry_count; }
 const uint8_t *crl_digest(const struct crl *crl) { return crl->head.digest; }
 bool crl_covers_leaves(const struct crl *crl) { return (crl->head.flags & CRL_COVERS_LEAVES) != 0; }

@@ -2,12 +2,12 @@
  * crl_parse: the grammar of RFC 5280 5.1, read as a stream in one pass.
  *
  *   CertificateList ::= SEQUENCE {
- *       tbsCertList SEQUENCE { version?, signature, issuer, thisUpdate, nextUpdate?, revokedCertificates?, [0] crlExtensions? },
- *       signatureAlgorithm, signatureValue }
+ *       tbsCertList SEQUENCE { version?, signature, issuer, thisUpdate, nextUpdate?, revokedCertificates?, [0]
+ * crlExtensions? }, signatureAlgorithm, signatureValue }
  *
- * Both hashes (of the list, and of what is signed) are fed from the stream's window as it moves on. What stands before the dates
- * must fit in the first window, since the algorithm of the signed part's hash is found there. Delta and indirect lists, lists of some
- * attribute certificates, and critical extensions that are not understood are refused.
+ * Both hashes (of the list, and of what is signed) are fed from the stream's window as it moves on. What stands before
+ * the dates must fit in the first window, since the algorithm of the signed part's hash is found there. Delta and
+ * indirect lists, lists of some attribute certificates, and critical extensions that are not understood are refused.
  */
 #include "crl_parse_priv.h"
 
@@ -37,7 +37,8 @@ static int fail(struct crl_parse *parse, enum crl_fault fault, const char *forma
 static int malformed(struct crl_parse *parse, const char *what) {
     if (parse->is_too_large)
         return fail(parse, CRL_UNSUPPORTED, "is signed with EdDSA and larger than 64 MiB, which is not supported");
-    return fail(parse, CRL_MALFORMED, "is malformed or cut off at byte %llu: %s", (unsigned long long)parse->stream.offset, what);
+    return fail(parse, CRL_MALFORMED, "is malformed or cut off at byte %llu: %s",
+                (unsigned long long)parse->stream.offset, what);
 }
 
 /* The stream's tap: feeds the two hashes. */
@@ -119,10 +120,18 @@ static bool take_extension(struct slice *rest, struct extension *extension_out) 
 
 /* id-ce: 2.5.29.last */
 static bool is_ce(const struct extension *extension, uint8_t last) {
-    return extension->oid.len == 3 && memcmp(extension->oid.ptr, "\x55\x1d", 2) == 0 && (uint8_t)extension->oid.ptr[2] == last;
+    return extension->oid.len == 3 && memcmp(extension->oid.ptr, "\x55\x1d", 2) == 0 &&
+           (uint8_t)extension->oid.ptr[2] == last;
 }
 
-enum { CE_CRL_NUMBER = 20, CE_REASON_CODE = 21, CE_DELTA = 27, CE_SCOPE = 28, CE_CERTIFICATE_ISSUER = 29, CE_AUTHORITY_KEY = 35 };
+enum {
+    CE_CRL_NUMBER = 20,
+    CE_REASON_CODE = 21,
+    CE_DELTA = 27,
+    CE_SCOPE = 28,
+    CE_CERTIFICATE_ISSUER = 29,
+    CE_AUTHORITY_KEY = 35
+};
 
 static int refuse_critical(struct crl_parse *parse, const struct extension *extension) {
     char name[80] = "?";
@@ -241,7 +250,8 @@ static int read_entry_extensions(struct crl_parse *parse, struct slice rest, int
                 return malformed(parse, "reasonCode");
             *reason_out = reason.ptr[0];
         } else if (is_ce(&extension, CE_CERTIFICATE_ISSUER)) {
-            return fail(parse, CRL_UNSUPPORTED, "is indirect (an entry names a certificateIssuer), which is not supported");
+            return fail(parse, CRL_UNSUPPORTED,
+                        "is indirect (an entry names a certificateIssuer), which is not supported");
         } else if (extension.is_critical) {
             return refuse_critical(parse, &extension);
         }
@@ -255,7 +265,8 @@ static int take_entry(struct crl_parse *parse, uint64_t list_end) {
     time_t revoked_at;
     int reason = -1;
     if (take(parse, ENTRY_MAX, list_end, &element) != 0 || !der_take(&element, DER_SEQUENCE, &body) ||
-        !der_take(&body, DER_INTEGER, &serial) || !der_next(&body, &header, &date) || !der_time(header.tag, date, &revoked_at))
+        !der_take(&body, DER_INTEGER, &serial) || !der_next(&body, &header, &date) ||
+        !der_time(header.tag, date, &revoked_at))
         return malformed(parse, "entry");
     if (body.len > 0) {
         if (!parse->is_v2 || !der_take(&body, DER_SEQUENCE, &extensions) || body.len != 0)

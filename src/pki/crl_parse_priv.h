@@ -1,4 +1,5 @@
-/* crl_parse_priv: one CertificateList from a stream of DER to entries, scope and a signature ready to be checked. For crl.c. */
+/* crl_parse_priv: one CertificateList from a stream of DER to entries, scope and a signature ready to be checked. For
+ * crl.c. */
 #ifndef SALLYPORT_PKI_CRL_PARSE_PRIV_H
 #define SALLYPORT_PKI_CRL_PARSE_PRIV_H
 
@@ -18,7 +19,7 @@ struct crl_parse {
     struct crl_entries entries;
     X509_NAME *issuer;
     bool is_v2;
-    bool is_too_large; /* for a signature that needs all bytes at once */
+    bool is_too_large;      /* for a signature that needs all bytes at once */
     struct slice algorithm; /* of the inner AlgorithmIdentifier, in algorithm_copy */
     uint8_t algorithm_copy[1024];
     uint8_t signature[2048];
@@ -27,7 +28,8 @@ struct crl_parse {
     struct err *err;
 };
 
-/* Reads the list to its end. -1 with fault and err set; parse->issuer may be known even then. crl_parse_fini in either case. */
+/* Reads the list to its end. -1 with fault and err set; parse->issuer may be known even then. crl_parse_fini in either
+ * case. */
 MUST_CHECK int crl_parse(struct crl_parse *parse, crl_read_fn *read, void *source, struct err *err);
 void crl_parse_fini(struct crl_parse *parse);
 

@@ -1,4 +1,5 @@
-/* crl_priv: what the files of the CRL loader and verify.c share: the block's head, how it is built, and a list's scope. */
+/* crl_priv: what the files of the CRL loader and verify.c share: the block's head, how it is built, and a list's scope.
+ */
 #ifndef SALLYPORT_PKI_CRL_PRIV_H
 #define SALLYPORT_PKI_CRL_PRIV_H
 
@@ -15,12 +16,13 @@ enum crl_flag {
     CRL_HAS_NUMBER = 1,
     CRL_COVERS_LEAVES = 2,
     CRL_COVERS_CAS = 4,
-    CRL_WEAK_DIGEST = 8,   /* signed with SHA-1 */
-    CRL_NOT_STRICT = 16,   /* departs from RFC 5280 in a way that only `strict` minds: no number, or a critical one */
+    CRL_WEAK_DIGEST = 8, /* signed with SHA-1 */
+    CRL_NOT_STRICT = 16, /* departs from RFC 5280 in a way that only `strict` minds: no number, or a critical one */
 };
 
-/* The fixed part of a block, in the byte order of the machine. After it, without gaps: the digests of the distribution points,
- * the directory (2^bucket_bits + 1 offsets into the records, uint32_t), the records, the issuer's text with its NUL. */
+/* The fixed part of a block, in the byte order of the machine. After it, without gaps: the digests of the distribution
+ * points, the directory (2^bucket_bits + 1 offsets into the records, uint32_t), the records, the issuer's text with its
+ * NUL. */
 struct crl_head {
     char magic[8];
     uint64_t block_len;
@@ -51,9 +53,10 @@ struct crl_entries {
 MUST_CHECK bool crl_entries_add(struct crl_entries *entries, struct slice serial, time_t revoked_at, int reason);
 void crl_entries_fini(struct crl_entries *entries);
 
-/* head: everything but lengths, hash key and magic filled in. NULL if one serial number is repeated hundreds of times. */
-MUST_CHECK struct crl *crl_build(const struct crl_head *head, const uint8_t (*points)[SHA256_SIZE], const char *issuer_text,
-                                 const struct crl_entries *entries);
+/* head: everything but lengths, hash key and magic filled in. NULL if one serial number is repeated hundreds of times.
+ */
+MUST_CHECK struct crl *crl_build(const struct crl_head *head, const uint8_t (*points)[SHA256_SIZE],
+                                 const char *issuer_text, const struct crl_entries *entries);
 
 /* crl_load, but says more of a list that could not be used. */
 MUST_CHECK struct crl *crl_load_or_refuse(crl_read_fn *read, void *source, const struct cert_list *issuers,
@@ -64,8 +67,10 @@ const uint8_t *crl_issuer_name(const struct crl *crl); /* name_digest() of the i
 bool crl_is_scoped_to_points(const struct crl *crl);
 bool crl_has_point(const struct crl *crl, const uint8_t point[SHA256_SIZE]);
 
-/* Digests of the names of a distribution point, of an IDP or of a certificate, at most max; how many. issuer: for names relative to it. */
-size_t crl_point_digests(DIST_POINT_NAME *name, const X509_NAME *issuer, uint8_t (*points_out)[SHA256_SIZE], size_t max);
+/* Digests of the names of a distribution point, of an IDP or of a certificate, at most max; how many. issuer: for names
+ * relative to it. */
+size_t crl_point_digests(DIST_POINT_NAME *name, const X509_NAME *issuer, uint8_t (*points_out)[SHA256_SIZE],
+                         size_t max);
 /* ReasonFlags as a mask. */
 uint32_t crl_reason_mask(const ASN1_BIT_STRING *flags);
 

@@ -1,4 +1,5 @@
-/* der: the two strict DER readers of the CRL loader. No allocation but the stream's window; no length is believed before its bytes are there. */
+/* der: the two strict DER readers of the CRL loader. No allocation but the stream's window; no length is believed
+ * before its bytes are there. */
 #include "der_priv.h"
 
 #include <string.h>
@@ -79,10 +80,11 @@ bool der_time(uint8_t tag, struct slice content, time_t *time_out) {
     }
     int year = two_digits(at), month = two_digits(at + 2), day = two_digits(at + 4);
     int hour = two_digits(at + 6), minute = two_digits(at + 8), second = two_digits(at + 10);
-    if (century < 0 || year < 0 || month < 1 || month > 12 || day < 1 || day > 31 || hour < 0 || hour > 23 || minute < 0 ||
-        minute > 59 || second < 0 || second > 59 || at[12] != 'Z')
+    if (century < 0 || year < 0 || month < 1 || month > 12 || day < 1 || day > 31 || hour < 0 || hour > 23 ||
+        minute < 0 || minute > 59 || second < 0 || second > 59 || at[12] != 'Z')
         return false;
-    *time_out = (time_t)(days_since_1970(century * 100 + year, month, day) * 86400 + hour * 3600 + minute * 60 + second);
+    *time_out =
+        (time_t)(days_since_1970(century * 100 + year, month, day) * 86400 + hour * 3600 + minute * 60 + second);
     return true;
 }
 

@@ -1,6 +1,6 @@
 /*
- * der_priv: DER read strictly: definite lengths in their shortest form, one-byte tags, nothing else. Two readers: a cursor over
- * bytes in memory, and a stream that keeps 256 KiB of a list of any size. Both belong to the CRL loader.
+ * der_priv: DER read strictly: definite lengths in their shortest form, one-byte tags, nothing else. Two readers: a
+ * cursor over bytes in memory, and a stream that keeps 256 KiB of a list of any size. Both belong to the CRL loader.
  */
 #ifndef SALLYPORT_PKI_DER_PRIV_H
 #define SALLYPORT_PKI_DER_PRIV_H
@@ -67,7 +67,8 @@ struct der_stream {
 
 void der_stream_init(struct der_stream *stream, crl_read_fn *read, void *source, der_tap_fn *tap, void *tap_arg);
 void der_stream_fini(struct der_stream *stream);
-/* The next len bytes in one piece, not passed over yet; NULL at the end, or when len is over DER_ELEMENT_MAX. Valid until the next call. */
+/* The next len bytes in one piece, not passed over yet; NULL at the end, or when len is over DER_ELEMENT_MAX. Valid
+ * until the next call. */
 const uint8_t *der_stream_need(struct der_stream *stream, size_t len);
 bool der_stream_header(struct der_stream *stream, struct der_header *header_out);
 /* Passes over bytes that der_stream_need has shown. */

@@ -1,6 +1,6 @@
 /*
- * identity: a certificate's facts as text, in an arena of its own. Made by tls/peer once per connection, at its first request, and by the
- * commands that judge offline; read by policy, headers and logs.
+ * identity: a certificate's facts as text, in an arena of its own. Made by tls/peer once per connection, at its first
+ * request, and by the commands that judge offline; read by policy, headers and logs.
  *
  * Strings of any ASN.1 type become UTF-8. A name that holds NUL or another control character is not offered for
  * comparison at all (sec-18); the DNs, which are for showing, have them escaped.
@@ -19,7 +19,8 @@
 #define ARENA_FIRST (8 * 1024)
 #define TEXTS_MAX 1024 /* of one kind; a certificate list is 32 KiB, so nothing honest is cut */
 
-static struct slice hex_text(struct arena *arena, const void *bytes, size_t len, char *(*encode)(const void *, size_t, char *)) {
+static struct slice hex_text(struct arena *arena, const void *bytes, size_t len,
+                             char *(*encode)(const void *, size_t, char *)) {
     if (len == 0)
         return SLICE("");
     return slice_make(encode(bytes, len, arena_bytes(arena, 2 * len + 1)), 2 * len);
@@ -223,7 +224,8 @@ static struct slice serial_text(struct arena *arena, const X509 *x509) {
     return copy;
 }
 
-/* Big-endian, without leading zeros. A negative number gets one leading zero more, so that it equals no number in its shortest form. */
+/* Big-endian, without leading zeros. A negative number gets one leading zero more, so that it equals no number in its
+ * shortest form. */
 static struct slice serial_number(struct arena *arena, const struct cert *cert) {
     struct slice content = cert_serial(cert);
     if (content.len > 0 && (content.ptr[0] & 0x80)) {

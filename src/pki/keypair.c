@@ -1,8 +1,8 @@
 /*
  * keypair: certificate chain and private key of one hostname, decoded and proved to belong together.
  *
- * Made by conf/ (to find errors) and by tls/ (to serve). What OpenSSL would refuse at SSL_use_cert_and_key() under security
- * level 2 is refused here already, so that nothing is left to fail at a client's first ClientHello.
+ * Made by conf/ (to find errors) and by tls/ (to serve). What OpenSSL would refuse at SSL_use_cert_and_key() under
+ * security level 2 is refused here already, so that nothing is left to fail at a client's first ClientHello.
  */
 #include "pki/keypair.h"
 
@@ -81,7 +81,8 @@ static int check_strength(const struct cert_list *chain, struct err *err) {
             return err_context(err, "certificate %zu", i + 1);
         }
         if (EVP_PKEY_get_security_bits(key) < SECURITY_BITS_MIN)
-            return err_set(err, "certificate %zu: a key of %d bits is too weak (RSA needs 2048)", i + 1, EVP_PKEY_get_bits(key));
+            return err_set(err, "certificate %zu: a key of %d bits is too weak (RSA needs 2048)", i + 1,
+                           EVP_PKEY_get_bits(key));
         int bits = 0;
         bool self_signed = (X509_get_extension_flags(x509) & EXFLAG_SS) != 0;
         if (!self_signed && X509_get_signature_info(x509, NULL, NULL, &bits, NULL) == 1 && bits < SECURITY_BITS_MIN)

@@ -1,4 +1,5 @@
-/* pem: PEM as a stream (RFC 7468, without encapsulated headers). Lines that are no part of a block of our label are skipped. */
+/* pem: PEM as a stream (RFC 7468, without encapsulated headers). Lines that are no part of a block of our label are
+ * skipped. */
 #include "pem_priv.h"
 
 #include <string.h>

@@ -1,4 +1,5 @@
-/* pem_priv: the blocks of one name out of a PEM text, decoded as a stream: a list of any size passes through a few KiB. For the CRL loader. */
+/* pem_priv: the blocks of one name out of a PEM text, decoded as a stream: a list of any size passes through a few KiB.
+ * For the CRL loader. */
 #ifndef SALLYPORT_PKI_PEM_PRIV_H
 #define SALLYPORT_PKI_PEM_PRIV_H
 

@@ -15,8 +15,8 @@
 #define STRONG_DIGEST_LEN 28 /* SHA-224: 112 bits of security */
 
 struct sigcheck {
-    int key_nid;          /* as OBJ_find_sigid_algs names it */
-    const EVP_MD *digest; /* NULL: EdDSA */
+    int key_nid;               /* as OBJ_find_sigid_algs names it */
+    const EVP_MD *digest;      /* NULL: EdDSA */
     const EVP_MD *mask_digest; /* of RSA-PSS, else NULL */
     int salt_len;
     EVP_MD_CTX *hash;

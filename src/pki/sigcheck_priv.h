@@ -12,8 +12,8 @@
 
 struct sigcheck;
 
-/* algorithm: the DER of an AlgorithmIdentifier. RSA (PKCS #1 and PSS), ECDSA and DSA with SHA-1, SHA-2 or SHA-3; Ed25519 and Ed448.
- * NULL with err for any other. */
+/* algorithm: the DER of an AlgorithmIdentifier. RSA (PKCS #1 and PSS), ECDSA and DSA with SHA-1, SHA-2 or SHA-3;
+ * Ed25519 and Ed448. NULL with err for any other. */
 MUST_CHECK struct sigcheck *sigcheck_new(struct slice algorithm, struct err *err);
 void sigcheck_free(struct sigcheck **sigcheck);
 /* EdDSA signs the bytes themselves, so these are kept: false when they pass 64 MiB. */

@@ -1,6 +1,7 @@
 /*
- * trust: the CA bundles of a hostname, ready to verify with. Built by snapshot/ (and by `verify`), never changed, dropped with the
- * last reference. Each bundle has one X509_STORE, filled once; CRLs stay outside of it (sec-30) in a table sorted by issuer.
+ * trust: the CA bundles of a hostname, ready to verify with. Built by snapshot/ (and by `verify`), never changed,
+ * dropped with the last reference. Each bundle has one X509_STORE, filled once; CRLs stay outside of it (sec-30) in a
+ * table sorted by issuer.
  */
 #include "pki/trust.h"
 
@@ -73,15 +74,24 @@ static int fill_bundle(struct bundle *bundle, const struct trust_bundle *from, s
         if (add_cert(bundle, from->certs.items[i], &has_anchor, err) != 0)
             return err_context(err, "CA bundle %s", from->name);
     if (!has_anchor)
-        return err_set(err, "CA bundle %s holds no root certificate (partial_chain: true would trust its intermediates)", from->name);
+        return err_set(err,
+                       "CA bundle %s holds no root certificate (partial_chain: true would trust its intermediates)",
+                       from->name);
     return 0;
 }
 
 static void hash_bundle(EVP_MD_CTX *hash, const struct bundle *bundle) {
     const struct trust_bundle *o = &bundle->options;
-    int64_t options[] = {o->extended_key_usage, o->partial_chain, o->allow_sha1,         o->strict,
-                         o->max_depth,          o->crl_require,   o->crl_on_expired,     o->crl_grace_seconds,
-                         (int64_t)strlen(bundle->name),           (int64_t)bundle->certs.count};
+    int64_t options[] = {o->extended_key_usage,
+                         o->partial_chain,
+                         o->allow_sha1,
+                         o->strict,
+                         o->max_depth,
+                         o->crl_require,
+                         o->crl_on_expired,
+                         o->crl_grace_seconds,
+                         (int64_t)strlen(bundle->name),
+                         (int64_t)bundle->certs.count};
     EVP_DigestUpdate(hash, options, sizeof(options));
     EVP_DigestUpdate(hash, bundle->name, strlen(bundle->name));
     for (size_t i = 0; i < bundle->certs.count; i++)
@@ -115,7 +125,8 @@ static void make_digests(struct trust *trust) {
 
 static bool has_ca_name(const struct trust *trust, const struct cert *cert) {
     for (size_t i = 0; i < trust->ca_name_count; i++)
-        if (X509_NAME_cmp(X509_get_subject_name(cert_x509(trust->ca_names[i])), X509_get_subject_name(cert_x509(cert))) == 0)
+        if (X509_NAME_cmp(X509_get_subject_name(cert_x509(trust->ca_names[i])),
+                          X509_get_subject_name(cert_x509(cert))) == 0)
             return true;
     return false;
 }
@@ -218,7 +229,8 @@ size_t trust_ca_names(const struct trust *trust, const struct cert *const **cert
     return trust->ca_name_count;
 }
 
-struct crl *const *bundle_crls_of(const struct bundle *bundle, const uint8_t issuer_name[SHA256_SIZE], size_t *count_out) {
+struct crl *const *bundle_crls_of(const struct bundle *bundle, const uint8_t issuer_name[SHA256_SIZE],
+                                  size_t *count_out) {
     size_t low = 0, high = bundle->crl_count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;

@@ -22,6 +22,7 @@ const struct bundle *trust_bundle_at(const struct trust *trust, size_t index);
 /* Can this certificate of the bundle end a chain? */
 bool bundle_is_anchor(const struct bundle *bundle, const struct cert *cert);
 /* The CRLs of an issuer's name stand together: the first, and how many. */
-struct crl *const *bundle_crls_of(const struct bundle *bundle, const uint8_t issuer_name[SHA256_SIZE], size_t *count_out);
+struct crl *const *bundle_crls_of(const struct bundle *bundle, const uint8_t issuer_name[SHA256_SIZE],
+                                  size_t *count_out);
 
 #endif

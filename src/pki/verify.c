@@ -1,18 +1,20 @@
 /*
- * verify: the one judge of client certificates. Called at handshakes, resumptions, changes of trust, and by the commands
- * that judge offline. Works on values only; keeps nothing between calls.
+ * verify: the one judge of client certificates. Called at handshakes, resumptions, changes of trust, and by the
+ * commands that judge offline. Works on values only; keeps nothing between calls.
  *
  * For each bundle:  OpenSSL builds and checks a path (own X509_STORE_CTX, own store)
- *                     -> our additions (CA:TRUE spelled out, no proxy certificate, no malformed extension)
+ *                     -> our additions (CA:TRUE spelled out, no proxy certificate, no malformed extension;
+ * verify_rules.c)
  *                     -> revocation by index, only for a path whose signatures hold (verify_crl.c)
- * The best bundle speaks: one that vouches, else the one whose reason comes last in precedence, that is, the one that came closest.
+ * The best bundle speaks: one that vouches, else the one whose reason comes last in precedence, that is, the one that
+ * came closest.
  *
- * OpenSSL may go on after wrong dates and a wrong purpose only, so that all of them are known (sec-25); any other fault outranks
- * what could still be found, and going on would only cost (sec-35).
+ * OpenSSL may go on after wrong dates and a wrong purpose only, so that all of them are known (sec-25); any other fault
+ * outranks what could still be found, and going on would only cost (sec-35).
  *
- * Extended key usage (sec-21): when the leaf has the extension it must name clientAuth; anyExtendedKeyUsage is not taken for
- * it. A leaf without the extension passes, as in RFC 5280 and OpenSSL. On a CA of the chain the extension, if present, must name it too.
- * `any` asks for none of this.
+ * Extended key usage (sec-21): when the leaf has the extension it must name clientAuth; anyExtendedKeyUsage is not
+ * taken for it. A leaf without the extension passes, as in RFC 5280 and OpenSSL. On a CA of the chain the extension, if
+ * present, must name it too. `any` asks for none of this.
  */
 #include "verify_priv.h"
 
@@ -64,7 +66,8 @@ const char *certificate_at(const struct cert *cert, int depth, char out[WHO_SIZE
     return out;
 }
 
-void judgement_fault(struct judgement *judgement, enum reason reason, int depth, int openssl_error, const char *format, ...) {
+void judgement_fault(struct judgement *judgement, enum reason reason, int depth, int openssl_error, const char *format,
+                     ...) {
     struct verify_report *report = judgement->report;
     report->faults |= UINT64_C(1) << reason;
     char text[sizeof(report->detail)];
@@ -101,18 +104,33 @@ static bool is_tolerated(const struct judgement *judgement, int error, X509 *x50
            X509_get_signature_info(x509, &digest, NULL, NULL, NULL) == 1 && digest == NID_sha1;
 }
 
+static struct cert *cert_in_list(const struct cert_list *list, X509 *x509) {
+    for (size_t i = 0; list != NULL && i < list->count; i++)
+        if (cert_x509(list->items[i]) == x509)
+            return list->items[i];
+    return NULL;
+}
+
+/* The certificate object that we already have for an X509 that OpenSSL names; it makes none of its own. */
+static struct cert *known_cert(const struct judgement *judgement, X509 *x509) {
+    if (x509 == cert_x509(judgement->leaf))
+        return (struct cert *)(uintptr_t)judgement->leaf;
+    struct cert *cert = cert_in_list(&judgement->bundle->certs, x509);
+    return cert ? cert : cert_in_list(judgement->untrusted, x509);
+}
+
 static void note_dates(struct judgement *judgement, int error, int depth, const struct cert *cert) {
     char who[WHO_SIZE], when[CLOCK_TEXT_SIZE];
     if (error == X509_V_ERR_CERT_HAS_EXPIRED)
-        judgement_fault(judgement, REASON_CERTIFICATE_EXPIRED, depth, error, "%s expired on %s", certificate_at(cert, depth, who),
-                        clock_format(cert_not_after(cert), when));
+        judgement_fault(judgement, REASON_CERTIFICATE_EXPIRED, depth, error, "%s expired on %s",
+                        certificate_at(cert, depth, who), clock_format(cert_not_after(cert), when));
     else
         judgement_fault(judgement, REASON_CERTIFICATE_NOT_YET_VALID, depth, error, "%s is valid only from %s",
                         certificate_at(cert, depth, who), clock_format(cert_not_before(cert), when));
 }
 
 static void note_openssl_fault(struct judgement *judgement, int error, int depth, X509 *x509) {
-    struct cert *cert = x509 ? cert_from_x509(x509) : NULL;
+    const struct cert *cert = x509 ? known_cert(judgement, x509) : NULL;
     char who[WHO_SIZE];
     enum reason reason = reason_of(error);
     if (cert != NULL && (reason == REASON_CERTIFICATE_EXPIRED || reason == REASON_CERTIFICATE_NOT_YET_VALID)) {
@@ -125,7 +143,6 @@ static void note_openssl_fault(struct judgement *judgement, int error, int depth
         judgement_fault(judgement, reason, depth, error, "%s: %s", certificate_at(cert, depth, who),
                         X509_verify_cert_error_string(error));
     }
-    cert_unref(&cert);
 }
 
 static int keep_error(int ok, X509_STORE_CTX *ctx) {
@@ -139,7 +156,8 @@ static int keep_error(int ok, X509_STORE_CTX *ctx) {
         return 1;
     }
     note_openssl_fault(judgement, error, X509_STORE_CTX_get_error_depth(ctx), x509);
-    return error == X509_V_ERR_CERT_NOT_YET_VALID || error == X509_V_ERR_CERT_HAS_EXPIRED || error == X509_V_ERR_INVALID_PURPOSE;
+    return error == X509_V_ERR_CERT_NOT_YET_VALID || error == X509_V_ERR_CERT_HAS_EXPIRED ||
+           error == X509_V_ERR_INVALID_PURPOSE;
 }
 
 static void set_rules(X509_STORE_CTX *ctx, const struct judgement *judgement) {
@@ -153,7 +171,9 @@ static void set_rules(X509_STORE_CTX *ctx, const struct judgement *judgement) {
     X509_VERIFY_PARAM_set_flags(rules, flags);
     X509_VERIFY_PARAM_set_time(rules, judgement->now);
     X509_VERIFY_PARAM_set_auth_level(rules, AUTH_LEVEL);
-    X509_VERIFY_PARAM_set_depth(rules, options->max_depth == 0 ? DEFAULT_DEPTH : options->max_depth < 0 ? 0 : options->max_depth);
+    X509_VERIFY_PARAM_set_depth(rules, options->max_depth == 0  ? DEFAULT_DEPTH
+                                       : options->max_depth < 0 ? 0
+                                                                : options->max_depth);
     enum trust_eku eku = judgement->is_for_crl_signer ? TRUST_EKU_ANY : options->extended_key_usage;
     if (eku == TRUST_EKU_CLIENT_AUTH)
         X509_STORE_CTX_set_purpose(ctx, X509_PURPOSE_SSL_CLIENT);
@@ -163,25 +183,10 @@ static void set_rules(X509_STORE_CTX *ctx, const struct judgement *judgement) {
     X509_STORE_CTX_set_verify_cb(ctx, keep_error);
 }
 
-/* The certificate object that we already have for an X509 of the path. */
-static struct cert *cert_in_list(const struct cert_list *list, X509 *x509) {
-    for (size_t i = 0; list != NULL && i < list->count; i++)
-        if (cert_x509(list->items[i]) == x509)
-            return list->items[i];
-    return NULL;
-}
-
-static void keep_chain(struct judgement *judgement, STACK_OF(X509) *path, const struct cert *leaf) {
+static void keep_chain(struct judgement *judgement, STACK_OF(X509) * path) {
     struct verify_report *report = judgement->report;
     for (int i = 0; i < sk_X509_num(path); i++) {
-        X509 *x509 = sk_X509_value(path, i);
-        struct cert *cert = NULL;
-        if (x509 == cert_x509(leaf))
-            cert = (struct cert *)(uintptr_t)leaf;
-        if (cert == NULL)
-            cert = cert_in_list(&judgement->bundle->certs, x509);
-        if (cert == NULL)
-            cert = cert_in_list(judgement->untrusted, x509);
+        struct cert *cert = known_cert(judgement, sk_X509_value(path, i));
         INVARIANT(cert != NULL);
         cert_list_add(&report->chain, cert);
         if (i == 0 || cert_not_after(cert) < report->not_after)
@@ -214,9 +219,9 @@ static void check_chain(struct judgement *judgement) {
     }
 }
 
-/* Self-signed ones are left out: no path goes through them, since anchors come from the bundle, but OpenSSL would stop at the client's
- * copy of a root that is cross-signed. */
-static STACK_OF(X509) *stack_of(const struct cert_list *list) {
+/* Self-signed ones are left out: no path goes through them, since anchors come from the bundle, but OpenSSL would stop
+ * at the client's copy of a root that is cross-signed. */
+static STACK_OF(X509) * stack_of(const struct cert_list *list) {
     STACK_OF(X509) *stack = sk_X509_new_null();
     INVARIANT(stack != NULL);
     for (size_t i = 0; list != NULL && i < list->count && i < UNTRUSTED_MAX; i++) {
@@ -242,20 +247,21 @@ static void trace_chain(struct judgement *judgement) {
 }
 
 /* OpenSSL gives such a leaf up before it looks for an issuer. */
-static bool is_malformed(struct judgement *judgement, const struct cert *leaf) {
-    if ((X509_get_extension_flags(cert_x509(leaf)) & EXFLAG_INVALID) == 0)
+static bool is_malformed(struct judgement *judgement) {
+    if ((X509_get_extension_flags(cert_x509(judgement->leaf)) & EXFLAG_INVALID) == 0)
         return false;
     judgement_fault(judgement, REASON_CERTIFICATE_INVALID, 0, X509_V_ERR_INVALID_EXTENSION,
                     "certificate has a malformed extension");
     return true;
 }
 
-void judgement_find_path(struct judgement *judgement, const struct cert *cert) {
-    if (is_malformed(judgement, cert))
+void judgement_find_path(struct judgement *judgement) {
+    if (is_malformed(judgement))
         return;
     STACK_OF(X509) *helpers = stack_of(judgement->untrusted);
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
-    INVARIANT(ctx != NULL && X509_STORE_CTX_init(ctx, judgement->bundle->store, cert_x509(cert), helpers) == 1);
+    INVARIANT(ctx != NULL &&
+              X509_STORE_CTX_init(ctx, judgement->bundle->store, cert_x509(judgement->leaf), helpers) == 1);
     set_rules(ctx, judgement);
     int verified = X509_verify_cert(ctx);
     uint64_t *faults = &judgement->report->faults;
@@ -264,7 +270,7 @@ void judgement_find_path(struct judgement *judgement, const struct cert *cert) {
                         X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx)));
     STACK_OF(X509) *path = X509_STORE_CTX_get0_chain(ctx);
     if ((*faults & FAULT_BIT(CERTIFICATE_UNTRUSTED)) == 0 && sk_X509_num(path) > 0) {
-        keep_chain(judgement, path, cert);
+        keep_chain(judgement, path);
         check_chain(judgement);
         trace_chain(judgement);
     }
@@ -274,8 +280,10 @@ void judgement_find_path(struct judgement *judgement, const struct cert *cert) {
 }
 
 /* One bundle's opinion. */
-static void judge(struct judgement *judgement, const struct cert *leaf) {
-    judgement_find_path(judgement, leaf);
+static void judge(struct judgement *judgement) {
+    judgement_find_path(judgement);
+    if ((judgement->report->faults & NO_PATH) == 0)
+        judgement_check_rules(judgement);
     if ((judgement->report->faults & NO_PATH) == 0)
         judgement_check_revocation(judgement);
 }
@@ -298,7 +306,8 @@ static void set_verified_text(struct verify_report *report) {
 /* Puts *candidate in the place of *best if it came closer; whichever goes is freed. */
 static void keep_better(struct verify_report *best, struct verify_report *candidate, bool is_first) {
     time_t changes = best->changes_at;
-    if (is_first || (best->reason != REASON_NONE && (candidate->reason == REASON_NONE || candidate->reason > best->reason))) {
+    if (is_first ||
+        (best->reason != REASON_NONE && (candidate->reason == REASON_NONE || candidate->reason > best->reason))) {
         struct verify_report other = *best;
         *best = *candidate;
         *candidate = other;
@@ -329,11 +338,12 @@ void verify_chain(const struct trust *trust, const struct cert *leaf, const stru
         struct verify_report candidate;
         struct judgement judgement = {.bundle = trust_bundle_at(trust, i), .now = now, .trace = trace};
         judgement.report = &candidate;
+        judgement.leaf = leaf;
         judgement.untrusted = untrusted;
         report_init(&candidate, now);
         trace_add(trace, "ca_bundle", TRACE_INFO, "%s", judgement.bundle->name);
         trace_enter(trace);
-        judge(&judgement, leaf);
+        judge(&judgement);
         trace_add(trace, "certificate", candidate.reason == REASON_NONE ? TRACE_YES : TRACE_NO, "verified by %s",
                   judgement.bundle->name);
         trace_leave(trace);

@@ -1,16 +1,18 @@
 /*
  * verify_crl: is a certificate of a verified chain revoked, and does the bundle have the lists that it asks for?
  *
- * Reached only with signatures checked, so a forged certificate costs nothing here; each look-up costs the same however long the list is.
+ * Reached only with signatures checked, so a forged certificate costs nothing here; each look-up costs the same however
+ * long the list is.
  *
- * The lists of one issuer (its name and its key, or another key of its name that is certified under the same anchor) are united: an entry on any of them revokes, even on one that is out of date, since
- * revocation is not undone by age. For the answer "not revoked" the lists that are usable (this update not in the future, next update not past
- * or tolerated) must together cover the certificate and every reason for revocation.
+ * The lists of one issuer (its name and its key, or another key of its name that is certified under the same anchor)
+ * are united: an entry on any of them revokes, even on one that is out of date, since revocation is not undone by age.
+ * For the answer "not revoked" the lists that are usable (this update not in the future, next update not past or
+ * tolerated) must together cover the certificate and every reason for revocation.
  *
  *   no list for the issuer        require says so: crl_missing; a list came that could not be used: crl_invalid
- *   none of them usable           crl_expired, crl_invalid (from the future, signed with SHA-1), whatever `require` says
- *   one came that is not supported  crl_invalid: it may revoke what the others do not (a delta)
- *   usable, but not for all reasons, or not for this kind of certificate: as if there were none
+ *   none of them usable           crl_expired, crl_invalid (from the future, signed with SHA-1), whatever `require`
+ * says one came that is not supported  crl_invalid: it may revoke what the others do not (a delta) usable, but not for
+ * all reasons, or not for this kind of certificate: as if there were none
  */
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
@@ -38,10 +40,9 @@ struct revocation_check {
     struct judgement *judgement;
     const struct cert *cert, *issuer;
     int depth;
-    uint8_t issuer_name[SHA256_SIZE], issuer_key[SHA256_SIZE];
-    STACK_OF(DIST_POINT) *points; /* of the certificate, read when a list asks for them */
+    STACK_OF(DIST_POINT) * points; /* of the certificate, read when a list asks for them */
     bool points_are_read;
-    uint32_t reasons;    /* covered by usable lists */
+    uint32_t reasons; /* covered by usable lists */
     int signers_tried;
     bool is_revoked;
     struct trouble trouble;
@@ -93,7 +94,8 @@ static void note_revoked(struct revocation_check *check, const struct crl *crl, 
     struct slice bytes = slice_first(cert_serial(check->cert), 32);
     judgement_fault(judgement, REASON_CERTIFICATE_REVOKED, check->depth, X509_V_ERR_CERT_REVOKED,
                     "%s (serial number %s) was revoked on %s: %s", certificate_at(check->cert, check->depth, who),
-                    hex_upper(bytes.ptr, bytes.len, serial), clock_format(entry->revoked_at, when), crl_reason_text(entry->reason));
+                    hex_upper(bytes.ptr, bytes.len, serial), clock_format(entry->revoked_at, when),
+                    crl_reason_text(entry->reason));
     if (judgement->report->reason == REASON_CERTIFICATE_REVOKED && judgement->report->depth == check->depth) {
         judgement->report->revoked_at = entry->revoked_at;
         judgement->report->revocation_reason = entry->reason;
@@ -106,7 +108,8 @@ static void note_revoked(struct revocation_check *check, const struct crl *crl, 
 static time_t usable_until(const struct bundle *bundle, const struct crl *crl) {
     time_t next = crl_next_update(crl);
     if (next == 0 || bundle->options.crl_on_expired == CRL_ALLOW)
-        return 0; /* a list without nextUpdate says nothing of an end, and is believed (RFC 5280 wants one; old tools leave it out) */
+        return 0; /* a list without nextUpdate says nothing of an end, and is believed (RFC 5280 wants one; old tools
+                     leave it out) */
     return bundle->options.crl_on_expired == CRL_GRACE ? next + bundle->options.crl_grace_seconds : next;
 }
 
@@ -131,9 +134,11 @@ static bool is_usable(struct revocation_check *check, const struct crl *crl) {
     if ((crl_head(crl)->flags & CRL_WEAK_DIGEST) && !options->allow_sha1)
         trouble = (struct trouble){REASON_CRL_INVALID, X509_V_ERR_CRL_SIGNATURE_FAILURE, "is signed with SHA-1", 0};
     else if ((crl_head(crl)->flags & CRL_NOT_STRICT) && options->strict)
-        trouble = (struct trouble){REASON_CRL_INVALID, X509_V_ERR_UNSPECIFIED, "has no CRL number, or a critical one", 0};
+        trouble =
+            (struct trouble){REASON_CRL_INVALID, X509_V_ERR_UNSPECIFIED, "has no CRL number, or a critical one", 0};
     else if (crl_this_update(crl) > judgement->now)
-        trouble = (struct trouble){REASON_CRL_INVALID, X509_V_ERR_CRL_NOT_YET_VALID, "is valid only from ", crl_this_update(crl)};
+        trouble = (struct trouble){REASON_CRL_INVALID, X509_V_ERR_CRL_NOT_YET_VALID, "is valid only from ",
+                                   crl_this_update(crl)};
     else if (until != 0 && judgement->now > until)
         trouble = (struct trouble){REASON_CRL_EXPIRED, X509_V_ERR_CRL_HAS_EXPIRED, "expired on ", crl_next_update(crl)};
     judgement_changes_at(judgement, crl_this_update(crl));
@@ -147,30 +152,22 @@ static bool is_usable(struct revocation_check *check, const struct crl *crl) {
 /* --- lists signed with another key of the CA (RFC 5280 6.3.3 (f)) ------------------------------------------- */
 
 static struct cert *find_signer(const struct cert_list *list, const struct crl *crl) {
-    for (size_t i = 0; list != NULL && i < list->count; i++) {
-        uint8_t key[SHA256_SIZE], name[SHA256_SIZE];
-        X509 *x509 = cert_x509(list->items[i]);
-        name_digest(X509_get_subject_name(x509), name);
-        if (memcmp(name, crl_issuer_name(crl), SHA256_SIZE) != 0 || (X509_get_key_usage(x509) & KU_CRL_SIGN) == 0)
-            continue;
-        crl_issuer_key_of(list->items[i], key);
-        if (memcmp(key, crl_issuer_key(crl), SHA256_SIZE) == 0)
+    for (size_t i = 0; list != NULL && i < list->count; i++)
+        if ((X509_get_key_usage(cert_x509(list->items[i])) & KU_CRL_SIGN) != 0 &&
+            memcmp(cert_issuer_key(list->items[i]), crl_issuer_key(crl), SHA256_SIZE) == 0)
             return list->items[i];
-    }
     return NULL;
 }
 
 /* By lists that the issuers in the path signed with the very keys they have there; no second round of signers. */
 static bool is_path_revoked(const struct judgement *judgement, const struct cert_list *path) {
     for (size_t i = 0; i + 1 < path->count; i++) {
-        uint8_t name[SHA256_SIZE], key[SHA256_SIZE];
+        const struct cert *issuer = path->items[i + 1];
         struct crl_entry entry;
         size_t count;
-        name_digest(X509_get_subject_name(cert_x509(path->items[i + 1])), name);
-        struct crl *const *lists = bundle_crls_of(judgement->bundle, name, &count);
-        crl_issuer_key_of(path->items[i + 1], key);
+        struct crl *const *lists = bundle_crls_of(judgement->bundle, cert_name_digest(issuer), &count);
         for (size_t l = 0; l < count; l++)
-            if (memcmp(crl_issuer_key(lists[l]), key, SHA256_SIZE) == 0 &&
+            if (memcmp(crl_issuer_key(lists[l]), cert_issuer_key(issuer), SHA256_SIZE) == 0 &&
                 crl_lookup(lists[l], cert_serial(path->items[i]), &entry))
                 return true;
     }
@@ -187,10 +184,12 @@ static bool is_by_fellow_signer(struct revocation_check *check, const struct crl
         return false;
     struct verify_report report = {.revocation_reason = -1, .judged_at = judgement->now};
     struct judgement path = {.bundle = judgement->bundle, .now = judgement->now, .report = &report};
+    path.leaf = signer;
     path.untrusted = judgement->untrusted;
     path.is_for_crl_signer = true;
-    judgement_find_path(&path, signer);
-    bool good = report.faults == 0 && memcmp(report.anchor_sha256, judgement->report->anchor_sha256, SHA256_SIZE) == 0 &&
+    judgement_find_path(&path);
+    bool good = report.faults == 0 &&
+                memcmp(report.anchor_sha256, judgement->report->anchor_sha256, SHA256_SIZE) == 0 &&
                 !is_path_revoked(judgement, &report.chain);
     if (report.changes_at != 0)
         judgement_changes_at(check->judgement, report.changes_at);
@@ -201,13 +200,15 @@ static bool is_by_fellow_signer(struct revocation_check *check, const struct crl
 static void judge_list(struct revocation_check *check, const struct crl *crl) {
     struct judgement *judgement = check->judgement;
     struct crl_entry entry;
-    if (memcmp(crl_issuer_key(crl), check->issuer_key, SHA256_SIZE) != 0 && !is_by_fellow_signer(check, crl)) {
+    if (memcmp(crl_issuer_key(crl), cert_issuer_key(check->issuer), SHA256_SIZE) != 0 &&
+        !is_by_fellow_signer(check, crl)) {
         trace_add(judgement->trace, "crl", TRACE_SKIPPED, "list of %s: signed with another key", crl_issuer_text(crl));
         return;
     }
     uint32_t reasons = reasons_covered(check, crl);
     if (reasons == 0) {
-        trace_add(judgement->trace, "crl", TRACE_SKIPPED, "list of %s: is not about this certificate", crl_issuer_text(crl));
+        trace_add(judgement->trace, "crl", TRACE_SKIPPED, "list of %s: is not about this certificate",
+                  crl_issuer_text(crl));
         return;
     }
     if (crl_lookup(crl, cert_serial(check->cert), &entry))
@@ -222,8 +223,8 @@ static void judge_list(struct revocation_check *check, const struct crl *crl) {
         trace_add(judgement->trace, "crl", TRACE_YES, "list of %s: not revoked", crl_issuer_text(crl));
 }
 
-/* Did a list of this issuer come that could not be used? One that is genuine in kind but not supported may revoke more than the lists we
- * understand; one with a bad signature says nothing beside a good one. */
+/* Did a list of this issuer come that could not be used? One that is genuine in kind but not supported may revoke more
+ * than the lists we understand; one with a bad signature says nothing beside a good one. */
 static bool was_refused(const struct revocation_check *check, bool unsupported_only) {
     const struct bundle *bundle = check->judgement->bundle;
     for (size_t i = 0; i < bundle->refusal_count; i++) {
@@ -231,7 +232,7 @@ static bool was_refused(const struct revocation_check *check, bool unsupported_o
         if (unsupported_only && refusal->fault != CRL_UNSUPPORTED)
             continue;
         if (!refusal->issuer_is_known || /* then it may have been this one's */
-            memcmp(refusal->issuer_name, check->issuer_name, SHA256_SIZE) == 0)
+            memcmp(refusal->issuer_name, cert_name_digest(check->issuer), SHA256_SIZE) == 0)
             return true;
     }
     return false;
@@ -244,20 +245,20 @@ static bool is_list_required(const struct revocation_check *check) {
 
 /* No list says "revoked": is there one that may say "not revoked", and must there be? */
 static void conclude(const struct revocation_check *check) {
-    char *issuer = cert_subject_text(check->issuer);
+    struct judgement *judgement = check->judgement;
     bool is_covered = check->reasons == CRL_ALL_REASONS;
+    char who[WHO_SIZE];
     if (is_covered && !was_refused(check, true))
-        trace_add(check->judgement->trace, "crl", TRACE_INFO, "%s answers for depth %d", issuer, check->depth);
-    else if (!is_covered && check->trouble.reason != REASON_NONE)
-        judgement_fault(check->judgement, check->trouble.reason, check->depth, check->trouble.openssl_error, "%s",
+        return;
+    if (!is_covered && check->trouble.reason != REASON_NONE)
+        judgement_fault(judgement, check->trouble.reason, check->depth, check->trouble.openssl_error, "%s",
                         check->trouble_text);
     else if (was_refused(check, false))
-        judgement_fault(check->judgement, REASON_CRL_INVALID, check->depth, X509_V_ERR_CRL_SIGNATURE_FAILURE,
-                        "the revocation list of %.150s cannot be used", issuer);
+        judgement_fault(judgement, REASON_CRL_INVALID, check->depth, X509_V_ERR_CRL_SIGNATURE_FAILURE,
+                        "the revocation list of %s cannot be used", certificate_at(check->issuer, 1, who));
     else if (is_list_required(check))
-        judgement_fault(check->judgement, REASON_CRL_MISSING, check->depth, X509_V_ERR_UNABLE_TO_GET_CRL,
-                        "there is no revocation list of %.150s", issuer);
-    mem_free(issuer);
+        judgement_fault(judgement, REASON_CRL_MISSING, check->depth, X509_V_ERR_UNABLE_TO_GET_CRL,
+                        "there is no revocation list of %s", certificate_at(check->issuer, 1, who));
 }
 
 static void check_certificate(struct judgement *judgement, int depth) {
@@ -265,11 +266,8 @@ static void check_certificate(struct judgement *judgement, int depth) {
     struct revocation_check check = {.judgement = judgement, .depth = depth};
     check.cert = chain->items[depth];
     check.issuer = chain->items[depth + 1];
-    name_digest(X509_get_subject_name(cert_x509(check.issuer)), check.issuer_name);
     size_t count;
-    struct crl *const *lists = bundle_crls_of(judgement->bundle, check.issuer_name, &count);
-    if (count > 0)
-        crl_issuer_key_of(check.issuer, check.issuer_key);
+    struct crl *const *lists = bundle_crls_of(judgement->bundle, cert_name_digest(check.issuer), &count);
     for (size_t i = 0; i < count; i++)
         judge_list(&check, lists[i]);
     if (!check.is_revoked)

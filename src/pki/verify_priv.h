@@ -10,17 +10,20 @@ struct judgement {
     time_t now;
     struct trace *trace;
     struct verify_report *report; /* chain is filled before revocation is looked at */
+    const struct cert *leaf;      /* or whatever the path begins with */
     const struct cert_list *untrusted;
-    bool is_for_crl_signer;       /* the path is one to a signer of CRLs: extended key usage does not matter */
+    bool is_for_crl_signer; /* the path is one to a signer of CRLs: extended key usage does not matter */
 };
 
 /* Keeps a fault: it becomes the report's reason if it comes first by precedence, or equal and nearer to the leaf. */
-void judgement_fault(struct judgement *judgement, enum reason reason, int depth, int openssl_error, const char *format, ...)
-    PRINTF_LIKE(5, 6);
+void judgement_fault(struct judgement *judgement, enum reason reason, int depth, int openssl_error, const char *format,
+                     ...) PRINTF_LIKE(5, 6);
 /* The verdict may change at this moment (ignored when it is past). */
 void judgement_changes_at(struct judgement *judgement, time_t moment);
-/* OpenSSL's path from cert to an anchor and our additions; the report gets chain, anchor and faults. */
-void judgement_find_path(struct judgement *judgement, const struct cert *cert);
+/* OpenSSL's path from the leaf to an anchor and our additions; the report gets chain, anchor and faults. */
+void judgement_find_path(struct judgement *judgement);
+/* What RFC 5280 asks and OpenSSL does not check, for a path whose signatures hold. */
+void judgement_check_rules(struct judgement *judgement);
 /* Every certificate of the chain but the anchor against the CRLs of its issuer. */
 void judgement_check_revocation(struct judgement *judgement);
 

@@ -1,6 +1,7 @@
 /*
- * fuzz_cert_identity: bytes to certificate to identity to verdict, as a client's certificate goes, and the same bytes as a PEM file. Nothing in an
- * identity may hold a control character, and nothing but what the corpus' CA signed may verify.
+ * fuzz_cert_identity: bytes to certificate to identity to verdict, as a client's certificate goes, and the same bytes
+ * as a PEM file. Nothing in an identity may hold a control character, and nothing but what the corpus' CA signed may
+ * verify.
  */
 #include "base/err.h"
 #include "base/mem.h"

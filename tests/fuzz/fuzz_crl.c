@@ -1,6 +1,6 @@
 /*
- * fuzz_crl: the CRL loader, from a stream cut into pieces and from a file (DER or PEM). What loads must be found again through its block, and the
- * size of the pieces must not change the outcome.
+ * fuzz_crl: the CRL loader, from a stream cut into pieces and from a file (DER or PEM). What loads must be found again
+ * through its block, and the size of the pieces must not change the outcome.
  */
 #include <stdlib.h>
 #include <sys/mman.h>

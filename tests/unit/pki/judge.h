@@ -7,12 +7,12 @@
 
 /* One case. Arrays end with NULL. */
 struct scene {
-    const struct testpki *cas[8];       /* the bundle's file */
+    const struct testpki *cas[8]; /* the bundle's file */
     const struct testpki *leaf;
     const struct testpki *untrusted[20]; /* what the client sends after the leaf */
-    struct trust_bundle bundle;         /* options only; crl_require NEVER by default */
-    struct crl *crls[8];                /* taken over: freed with the verdict */
-    time_t now;                         /* 0: TESTPKI_NOW */
+    struct trust_bundle bundle;          /* options only; crl_require NEVER by default */
+    struct crl *crls[8];                 /* taken over: freed with the verdict */
+    time_t now;                          /* 0: TESTPKI_NOW */
 };
 /* Ends the test when the bundle is refused. The caller ends with verify_report_fini. */
 struct verify_report judge_report(const struct scene *scene);

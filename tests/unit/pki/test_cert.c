@@ -54,7 +54,9 @@ START_TEST(what_is_not_one_der_certificate_is_refused) {
 END_TEST
 
 START_TEST(dates_after_2049_sec_46) {
-    struct testpki late = testpki_make(&(struct testpki_spec){.cn = "late", .is_ca = true, .not_before = 2524608000 /* 2050 */,
+    struct testpki late = testpki_make(&(struct testpki_spec){.cn = "late",
+                                                              .is_ca = true,
+                                                              .not_before = 2524608000 /* 2050 */,
                                                               .not_after = 253402300799 /* 9999-12-31T23:59:59Z */});
     char text[CLOCK_TEXT_SIZE];
     ck_assert_str_eq(clock_format(cert_not_before(late.cert), text), "2050-01-01T00:00:00Z");
@@ -80,7 +82,8 @@ START_TEST(serial_is_the_content_of_the_integer) {
     static const struct {
         const char *hex;
         struct slice content;
-    } rows[] = {{"01", {"\x01", 1}}, {"ff", {"\0\xff", 2}}, {"00", {"\0", 1}}, {"-1", {"\xff", 1}}, {"0100", {"\1\0", 2}}};
+    } rows[] = {
+        {"01", {"\x01", 1}}, {"ff", {"\0\xff", 2}}, {"00", {"\0", 1}}, {"-1", {"\xff", 1}}, {"0100", {"\1\0", 2}}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         struct testpki made = testpki_make(&(struct testpki_spec){.cn = "x", .serial = rows[i].hex});
         ck_assert_msg(slice_eq(cert_serial(made.cert), rows[i].content), "row %zu", i);

@@ -53,7 +53,8 @@ static bool has(const struct crl *crl, struct slice serial) {
 }
 
 START_TEST(facts_and_entries) {
-    struct testpki_revoked revoked[] = {{"0A", 1, 0}, {"80", -1, TESTPKI_NOW - 5}, {"0102030405060708090A0B0C0D0E0F1011121314", 6, 0}, {NULL, 0, 0}};
+    struct testpki_revoked revoked[] = {
+        {"0A", 1, 0}, {"80", -1, TESTPKI_NOW - 5}, {"0102030405060708090A0B0C0D0E0F1011121314", 6, 0}, {NULL, 0, 0}};
     struct slice bytes = MAKE(.revoked = revoked, .number = "258");
     struct crl *crl = load_good(bytes);
     uint8_t key[SHA256_SIZE], digest[SHA256_SIZE];
@@ -144,7 +145,8 @@ START_TEST(rsa_pss) {
         EVP_MD_CTX *ctx = EVP_MD_CTX_new();
         EVP_PKEY_CTX *rsa;
         ck_assert(EVP_DigestSignInit(ctx, &rsa, EVP_sha256(), NULL, key) == 1);
-        ck_assert(EVP_PKEY_CTX_set_rsa_padding(rsa, RSA_PKCS1_PSS_PADDING) == 1 && EVP_PKEY_CTX_set_rsa_pss_saltlen(rsa, salt) == 1);
+        ck_assert(EVP_PKEY_CTX_set_rsa_padding(rsa, RSA_PKCS1_PSS_PADDING) == 1 &&
+                  EVP_PKEY_CTX_set_rsa_pss_saltlen(rsa, salt) == 1);
         ck_assert(X509_CRL_sign_ctx(list, ctx) > 0);
         unsigned char *bytes = NULL;
         int len = i2d_X509_CRL(list, &bytes);
@@ -165,7 +167,8 @@ END_TEST
 
 START_TEST(wrong_signers_are_refused_sec_29) {
     struct testpki other = testpki_root("Other"), namesake = testpki_root("Root");
-    struct testpki mute = testpki_make(&(struct testpki_spec){.cn = "Root", .is_ca = true, .key_usage = "critical,keyCertSign"});
+    struct testpki mute =
+        testpki_make(&(struct testpki_spec){.cn = "Root", .is_ca = true, .key_usage = "critical,keyCertSign"});
     struct err err = {""};
     enum crl_fault fault;
     check_refused(make(&(struct testpki_crl_spec){.issuer = &other}), CRL_UNKNOWN_ISSUER, "CN=Other");
@@ -223,9 +226,11 @@ END_TEST
 
 START_TEST(kinds_that_are_not_supported_say_so_sec_29) {
     check_refused(MAKE(.extra = {{"2.5.29.27", "critical,DER:020101"}}), CRL_UNSUPPORTED, "delta");
-    check_refused(MAKE(.extra = {{"issuingDistributionPoint", "critical,indirectCRL:TRUE"}}), CRL_UNSUPPORTED, "indirect");
+    check_refused(MAKE(.extra = {{"issuingDistributionPoint", "critical,indirectCRL:TRUE"}}), CRL_UNSUPPORTED,
+                  "indirect");
     check_refused(MAKE(.extra = {{"issuingDistributionPoint", "critical,onlyAA:TRUE"}}), CRL_UNSUPPORTED, "attribute");
-    check_refused(MAKE(.extra = {{"1.3.6.1.4.1.55555.1", "critical,DER:0500"}}), CRL_UNSUPPORTED, "1.3.6.1.4.1.55555.1");
+    check_refused(MAKE(.extra = {{"1.3.6.1.4.1.55555.1", "critical,DER:0500"}}), CRL_UNSUPPORTED,
+                  "1.3.6.1.4.1.55555.1");
     EVP_PKEY *rsa = testpki_key_rsa(2048); /* ECDSA has no form with MD5 */
     struct testpki ca = testpki_make(&(struct testpki_spec){.cn = "RSA", .is_ca = true, .key = rsa});
     check_refused(make(&(struct testpki_crl_spec){.issuer = &ca, .digest = EVP_md5()}), CRL_UNSUPPORTED, "too weak");
@@ -243,7 +248,8 @@ START_TEST(scope_by_kind_of_certificate) {
     crl_unref(&crl);
     crl = load_good(MAKE(.extra = {{"1.3.6.1.4.1.55555.1", "DER:0500"}})); /* not critical: passed over */
     crl_unref(&crl);
-    check_refused(MAKE(.extra = {{"issuingDistributionPoint", "critical,onlyuser:TRUE,onlyCA:TRUE"}}), CRL_MALFORMED, "contradicts");
+    check_refused(MAKE(.extra = {{"issuingDistributionPoint", "critical,onlyuser:TRUE,onlyCA:TRUE"}}), CRL_MALFORMED,
+                  "contradicts");
     check_refused(MAKE(.extra = {{"2.5.29.28", "critical,DER:0500"}}), CRL_MALFORMED, "issuingDistributionPoint");
 }
 END_TEST
@@ -319,7 +325,8 @@ START_TEST(files_that_hold_no_usable_list_sec_09) {
     testpki_der_to_pem(MAKE(.number = "1"), "X509 CRL", &pem);
     for (size_t len = 0; len + 3 < pem.len; len += 5) /* cut off */
         ck_assert_int_eq(load_file(slice_first(sbuf_slice(&pem), len), &found, &fault, &err), -1);
-    ck_assert_int_eq(crl_load_file("/nonexistent/x", &(struct cert_list){NULL, 0}, found_one, &found, &fault, &err), -1);
+    ck_assert_int_eq(crl_load_file("/nonexistent/x", &(struct cert_list){NULL, 0}, found_one, &found, &fault, &err),
+                     -1);
     ck_assert_ptr_nonnull(strstr(err.text, "No such file"));
     sbuf_fini(&pem);
 }
@@ -400,8 +407,8 @@ START_TEST(a_million_entries_sec_30_sec_31) {
     }
     int64_t lookup_ns = (cpu_us() - start) * 1000 / LOOKUPS;
     if (getenv("SALLYPORT_FIGURES"))
-        fprintf(stderr, "1M entries: load %.0f ms, index %.1f MiB, resident +%.1f MiB, look-up %ld ns\n", (double)load_us / 1000,
-                (double)crl_bytes(crl).len / (1 << 20), (double)grown / 1024, (long)lookup_ns);
+        fprintf(stderr, "1M entries: load %.0f ms, index %.1f MiB, resident +%.1f MiB, look-up %ld ns\n",
+                (double)load_us / 1000, (double)crl_bytes(crl).len / (1 << 20), (double)grown / 1024, (long)lookup_ns);
     ck_assert_uint_gt(hits, LOOKUPS / 3);
     if (!IS_INSTRUMENTED) {
         ck_assert_int_lt(load_us, 1000000);

@@ -18,8 +18,10 @@ static void check_text(struct slice got, const char *expected) {
 }
 
 START_TEST(formats_of_the_rule_fields) {
-    struct testpki ca = testpki_make(&(struct testpki_spec){
-        .subject = "C=US/ST=Texas/L=Austin/O=Access Testing/OU=TX/CN=Access Testing CA", .is_ca = true, .serial = "0936EACBE07F201DF"});
+    struct testpki ca = testpki_make(
+        &(struct testpki_spec){.subject = "C=US/ST=Texas/L=Austin/O=Access Testing/OU=TX/CN=Access Testing CA",
+                               .is_ca = true,
+                               .serial = "0936EACBE07F201DF"});
     struct testpki leaf = testpki_make(&(struct testpki_spec){
         .subject = "C=US/ST=Texas/L=Austin/O=Access/OU=Access Admins/CN=James Royal",
         .issuer = &ca,
@@ -79,7 +81,7 @@ START_TEST(serials_as_text_and_number) {
         const char *serial, *text;
         struct slice number;
     } rows[] = {
-        {"01", "01", {"\1", 1}},     {"0FF", "FF", {"\xff", 1}},          {"00", "0", {"", 0}},
+        {"01", "01", {"\1", 1}},      {"0FF", "FF", {"\xff", 1}},    {"00", "0", {"", 0}},
         {"100", "0100", {"\1\0", 2}}, {"-01", "-01", {"\0\xff", 2}},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
@@ -165,7 +167,8 @@ START_TEST(odd_strings_in_names_sec_14_sec_18) {
             ck_assert_msg(identity->common_name.ptr == NULL, "row %zu", i);
         check_text(identity->subject_dn, rows[i].dn);
         for (size_t c = 0; c < identity->subject_dn_legacy.len; c++)
-            ck_assert_msg(identity->subject_dn_legacy.ptr[c] >= ' ' && identity->subject_dn_legacy.ptr[c] < 0x7f, "row %zu", i);
+            ck_assert_msg(identity->subject_dn_legacy.ptr[c] >= ' ' && identity->subject_dn_legacy.ptr[c] < 0x7f,
+                          "row %zu", i);
         identity_free(&identity);
     }
 }
@@ -195,7 +198,8 @@ static void set_odd_alternatives(X509 *x509) {
 }
 
 START_TEST(odd_alternative_names_are_not_listed_sec_18) {
-    static const struct slice rows[] = {{"a.test\0.evil", 12}, {"a\r\nb", 4}, {"a b", 3}, {"\xc3\xa4.test", 7}, {"", 0}};
+    static const struct slice rows[] = {
+        {"a.test\0.evil", 12}, {"a\r\nb", 4}, {"a b", 3}, {"\xc3\xa4.test", 7}, {"", 0}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         odd.bytes = rows[i];
         struct identity *identity = IDENTIFY(.cn = "x", .change = set_odd_alternatives);
@@ -206,7 +210,8 @@ START_TEST(odd_alternative_names_are_not_listed_sec_18) {
 END_TEST
 
 START_TEST(alternative_names_keep_their_types_sec_20) {
-    struct identity *identity = IDENTIFY(.cn = "x", .san = "URI:a.test,email:b@a.test,otherName:1.2.3.4;UTF8:a.test,RID:1.2.3");
+    struct identity *identity =
+        IDENTIFY(.cn = "x", .san = "URI:a.test,email:b@a.test,otherName:1.2.3.4;UTF8:a.test,RID:1.2.3");
     ck_assert_uint_eq(identity->san_dns.count, 0);
     ck_assert_uint_eq(identity->san_uri.count, 1);
     ck_assert_uint_eq(identity->san_email.count, 1);
@@ -218,8 +223,9 @@ END_TEST
 START_TEST(addresses) {
     static const struct {
         const char *san, *text;
-    } rows[] = {{"IP:0:0:0:0:0:0:0:0", "::"}, {"IP:1:0:0:2:0:0:0:3", "1:0:0:2::3"}, {"IP:1:0:2:3:4:5:6:7", "1:0:2:3:4:5:6:7"},
-                {"IP:1:0:0:0:0:0:0:0", "1::"}, {"IP:0:0:0:0:0:0:0:1", "::1"}, {"IP:255.255.255.255", "255.255.255.255"}};
+    } rows[] = {
+        {"IP:0:0:0:0:0:0:0:0", "::"},  {"IP:1:0:0:2:0:0:0:3", "1:0:0:2::3"}, {"IP:1:0:2:3:4:5:6:7", "1:0:2:3:4:5:6:7"},
+        {"IP:1:0:0:0:0:0:0:0", "1::"}, {"IP:0:0:0:0:0:0:0:1", "::1"},        {"IP:255.255.255.255", "255.255.255.255"}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         struct identity *identity = IDENTIFY(.cn = "x", .san = rows[i].san);
         check_text(identity->san_ip.items[0], rows[i].text);

@@ -4,7 +4,8 @@
 
 #include "judge.h"
 
-static struct trust *make(struct trust_bundle *bundle, const struct testpki *first, const struct testpki *second, struct err *err) {
+static struct trust *make(struct trust_bundle *bundle, const struct testpki *first, const struct testpki *second,
+                          struct err *err) {
     bundle->certs = (struct cert_list){NULL, 0};
     bundle->name = bundle->name ? bundle->name : "b";
     if (first != NULL)
@@ -17,7 +18,8 @@ static struct trust *make(struct trust_bundle *bundle, const struct testpki *fir
 }
 
 START_TEST(what_makes_no_bundle_sec_09) {
-    struct testpki root = testpki_root("Root"), mid = testpki_intermediate("Mid", &root), leaf = testpki_client("x", &root);
+    struct testpki root = testpki_root("Root"), mid = testpki_intermediate("Mid", &root),
+                   leaf = testpki_client("x", &root);
     struct testpki v1 = testpki_make(&(struct testpki_spec){.cn = "v1", .is_v1 = true});
     struct err err = {""};
     ck_assert_ptr_null(trust_new(NULL, 0, &err));

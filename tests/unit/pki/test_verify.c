@@ -22,8 +22,7 @@ static void free_pki(void) {
 }
 
 START_TEST(intermediates_from_client_or_bundle) {
-    struct verify_report report =
-        judge_report(&(struct scene){.cas = {&root}, .leaf = &client, .untrusted = {&mid}});
+    struct verify_report report = judge_report(&(struct scene){.cas = {&root}, .leaf = &client, .untrusted = {&mid}});
     ck_assert_int_eq(report.reason, REASON_NONE);
     ck_assert_uint_eq(report.faults, 0);
     ck_assert_uint_eq(report.bundles, 1);
@@ -54,7 +53,8 @@ START_TEST(other_ca_and_forgeries_are_refused_sec_23_sec_24) {
     struct testpki stranger = testpki_client("alice", &other), double_ = testpki_client("alice", &namesake);
     struct testpki forged = testpki_make(&(struct testpki_spec){.cn = "alice", .issuer = &root, .signer = &namesake});
     struct testpki self = testpki_make(&(struct testpki_spec){.cn = "alice"});
-    struct verify_report report = judge_report(&(struct scene){.cas = {&root}, .leaf = &stranger, .untrusted = {&other}});
+    struct verify_report report =
+        judge_report(&(struct scene){.cas = {&root}, .leaf = &stranger, .untrusted = {&other}});
     ck_assert_int_eq(report.reason, REASON_CERTIFICATE_UNTRUSTED);
     ck_assert_uint_eq(report.chain.count, 0);
     ck_assert_uint_eq(report.bundles, 0);
@@ -77,13 +77,17 @@ START_TEST(other_ca_and_forgeries_are_refused_sec_23_sec_24) {
 END_TEST
 
 START_TEST(dates_of_leaf_and_ca) {
-    struct testpki old_root = testpki_make(&(struct testpki_spec){
-        .cn = "Old", .is_ca = true, .not_before = TESTPKI_NOW - 10 * TESTPKI_DAY, .not_after = TESTPKI_NOW - TESTPKI_DAY});
+    struct testpki old_root = testpki_make(&(struct testpki_spec){.cn = "Old",
+                                                                  .is_ca = true,
+                                                                  .not_before = TESTPKI_NOW - 10 * TESTPKI_DAY,
+                                                                  .not_after = TESTPKI_NOW - TESTPKI_DAY});
     struct testpki under_old = testpki_client("alice", &old_root);
-    struct testpki early = testpki_make(&(struct testpki_spec){.cn = "e", .issuer = &root, .not_before = TESTPKI_NOW + 1});
-    struct testpki late = testpki_make(&(struct testpki_spec){.cn = "l", .issuer = &root, .not_after = TESTPKI_NOW - 1});
-    struct testpki edge = testpki_make(&(struct testpki_spec){
-        .cn = "x", .issuer = &root, .not_before = TESTPKI_NOW, .not_after = TESTPKI_NOW});
+    struct testpki early =
+        testpki_make(&(struct testpki_spec){.cn = "e", .issuer = &root, .not_before = TESTPKI_NOW + 1});
+    struct testpki late =
+        testpki_make(&(struct testpki_spec){.cn = "l", .issuer = &root, .not_after = TESTPKI_NOW - 1});
+    struct testpki edge = testpki_make(
+        &(struct testpki_spec){.cn = "x", .issuer = &root, .not_before = TESTPKI_NOW, .not_after = TESTPKI_NOW});
     struct verify_report report = judge_report(&(struct scene){.cas = {&old_root}, .leaf = &under_old});
     ck_assert_int_eq(report.reason, REASON_CERTIFICATE_EXPIRED);
     ck_assert_int_eq(report.depth, 1);
@@ -153,8 +157,8 @@ START_TEST(extended_key_usage_sec_21) {
         {"", "serverAuth", "certificate_purpose", ""},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-        struct testpki ca = testpki_make(&(struct testpki_spec){
-            .cn = "CA", .is_ca = true, .issuer = &root, .extended_key_usage = rows[i].ca_eku});
+        struct testpki ca = testpki_make(
+            &(struct testpki_spec){.cn = "CA", .is_ca = true, .issuer = &root, .extended_key_usage = rows[i].ca_eku});
         struct testpki leaf =
             testpki_make(&(struct testpki_spec){.cn = "x", .issuer = &ca, .extended_key_usage = rows[i].eku});
         struct scene scene = {.cas = {&root}, .leaf = &leaf, .untrusted = {&ca}};
@@ -168,7 +172,8 @@ START_TEST(extended_key_usage_sec_21) {
 END_TEST
 
 START_TEST(key_usage_of_the_leaf) {
-    struct testpki agreeing = testpki_make(&(struct testpki_spec){.cn = "x", .issuer = &root, .key_usage = "critical,keyCertSign"});
+    struct testpki agreeing =
+        testpki_make(&(struct testpki_spec){.cn = "x", .issuer = &root, .key_usage = "critical,keyCertSign"});
     struct testpki none = testpki_make(&(struct testpki_spec){.cn = "x", .issuer = &root, .key_usage = ""});
     ck_assert_str_eq(CODE(.cas = {&root}, .leaf = &agreeing), "certificate_purpose");
     ck_assert_str_eq(CODE(.cas = {&root}, .leaf = &none), "");
@@ -196,7 +201,8 @@ static void check_issuer(const struct testpki_spec *issuer_spec, const char *exp
 START_TEST(an_issuer_must_be_a_ca_sec_22) {
     check_issuer(&(struct testpki_spec){.is_ca = true}, "");
     check_issuer(&(struct testpki_spec){.is_ca = false}, "certificate_invalid"); /* a leaf as issuer */
-    check_issuer(&(struct testpki_spec){.is_ca = true, .basic_constraints = "critical,CA:FALSE"}, "certificate_invalid");
+    check_issuer(&(struct testpki_spec){.is_ca = true, .basic_constraints = "critical,CA:FALSE"},
+                 "certificate_invalid");
     check_issuer(&(struct testpki_spec){.is_ca = true, .basic_constraints = ""}, "certificate_invalid");
     check_issuer(&(struct testpki_spec){.is_ca = true, .key_usage = "critical,cRLSign"}, "certificate_invalid");
     check_issuer(&(struct testpki_spec){.is_ca = true, .key_usage = ""}, "");
@@ -206,7 +212,8 @@ START_TEST(an_issuer_must_be_a_ca_sec_22) {
 END_TEST
 
 START_TEST(path_length_sec_22) {
-    struct testpki ca0 = testpki_make(&(struct testpki_spec){.cn = "CA0", .is_ca = true, .issuer = &root, .path_len = 1});
+    struct testpki ca0 =
+        testpki_make(&(struct testpki_spec){.cn = "CA0", .is_ca = true, .issuer = &root, .path_len = 1});
     struct testpki under = testpki_intermediate("Under", &ca0);
     struct testpki good = testpki_client("x", &ca0), bad = testpki_client("x", &under);
     ck_assert_str_eq(CODE(.cas = {&root}, .leaf = &good, .untrusted = {&ca0}), "");
@@ -219,7 +226,8 @@ START_TEST(path_length_sec_22) {
 END_TEST
 
 START_TEST(home_made_cas_without_key_ids_and_usage) {
-    struct testpki plain = testpki_make(&(struct testpki_spec){.cn = "Plain", .is_bare = true, .basic_constraints = "CA:TRUE"});
+    struct testpki plain =
+        testpki_make(&(struct testpki_spec){.cn = "Plain", .is_bare = true, .basic_constraints = "CA:TRUE"});
     struct testpki leaf = testpki_make(&(struct testpki_spec){.cn = "x", .issuer = &plain, .is_bare = true});
     ck_assert_str_eq(CODE(.cas = {&plain}, .leaf = &leaf), "");
     struct scene strict = {.cas = {&plain}, .leaf = &leaf, .bundle = {.strict = true}};
@@ -255,7 +263,8 @@ START_TEST(cross_signed_roots) {
     /* "New" is a root of its own and certified by Root as well; clients send either, or nothing */
     EVP_PKEY *key = testpki_key_ec();
     struct testpki self = testpki_make(&(struct testpki_spec){.cn = "New", .is_ca = true, .key = key});
-    struct testpki cross = testpki_make(&(struct testpki_spec){.cn = "New", .is_ca = true, .key = key, .issuer = &root});
+    struct testpki cross =
+        testpki_make(&(struct testpki_spec){.cn = "New", .is_ca = true, .key = key, .issuer = &root});
     struct testpki leaf = testpki_client("x", &self);
     ck_assert_str_eq(CODE(.cas = {&self}, .leaf = &leaf), "");
     ck_assert_str_eq(CODE(.cas = {&self}, .leaf = &leaf, .untrusted = {&cross}), "");
@@ -271,7 +280,8 @@ END_TEST
 
 START_TEST(an_expired_anchor_is_passed_over_for_a_current_one) {
     EVP_PKEY *key = testpki_key_ec();
-    struct testpki old = testpki_make(&(struct testpki_spec){.cn = "R", .is_ca = true, .key = key, .not_after = TESTPKI_NOW - 1});
+    struct testpki old =
+        testpki_make(&(struct testpki_spec){.cn = "R", .is_ca = true, .key = key, .not_after = TESTPKI_NOW - 1});
     struct testpki renewed = testpki_make(&(struct testpki_spec){.cn = "R", .is_ca = true, .key = key});
     struct testpki leaf = testpki_client("x", &old);
     ck_assert_str_eq(CODE(.cas = {&old}, .leaf = &leaf), "certificate_expired");
@@ -319,7 +329,8 @@ END_TEST
 START_TEST(eddsa_and_rsa_chains) {
     EVP_PKEY *keys[] = {testpki_key_ed25519(), testpki_key_rsa(2048)};
     for (int i = 0; i < 2; i++) {
-        struct testpki ca = testpki_make(&(struct testpki_spec){.cn = "CA", .is_ca = true, .key = keys[i], .digest = EVP_sha384()});
+        struct testpki ca =
+            testpki_make(&(struct testpki_spec){.cn = "CA", .is_ca = true, .key = keys[i], .digest = EVP_sha384()});
         struct testpki leaf = testpki_make(&(struct testpki_spec){.cn = "x", .issuer = &ca, .digest = EVP_sha512()});
         ck_assert_str_eq(CODE(.cas = {&ca}, .leaf = &leaf), "");
         testpki_free(&ca);
@@ -331,9 +342,11 @@ END_TEST
 
 START_TEST(proxy_certificates_never_sec_26) {
     struct testpki owner = testpki_client("alice", &root);
-    struct testpki proxy = testpki_make(&(struct testpki_spec){
-        .subject = "CN=alice/CN=proxy", .issuer = &owner, .basic_constraints = "",
-        .extra = {{"proxyCertInfo", "critical,language:id-ppl-anyLanguage,pathlen:1"}}});
+    struct testpki proxy = testpki_make(
+        &(struct testpki_spec){.subject = "CN=alice/CN=proxy",
+                               .issuer = &owner,
+                               .basic_constraints = "",
+                               .extra = {{"proxyCertInfo", "critical,language:id-ppl-anyLanguage,pathlen:1"}}});
     ck_assert_str_eq(CODE(.cas = {&root}, .leaf = &proxy, .untrusted = {&owner}), "certificate_invalid");
     testpki_free(&owner);
     testpki_free(&proxy);
@@ -367,10 +380,65 @@ START_TEST(name_constraints_sec_27) {
 }
 END_TEST
 
+START_TEST(wildcards_are_excluded_with_what_they_cover_sec_27) {
+    static const struct {
+        const char *constraints, *san, *expected;
+    } rows[] = {
+        {"critical,excluded;DNS:bar.lab.test", "DNS:*.lab.test", "certificate_invalid"},
+        {"critical,excluded;DNS:x.bar.LAB.test", "DNS:*.lab.test", "certificate_invalid"},
+        {"critical,excluded;DNS:bar.lab.test", "DNS:*.other.test", ""},
+        {"critical,excluded;DNS:barlab.test", "DNS:*.lab.test", ""},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct testpki ca = testpki_make(&(struct testpki_spec){
+            .cn = "CA", .is_ca = true, .issuer = &root, .name_constraints = rows[i].constraints});
+        struct testpki leaf = testpki_make(&(struct testpki_spec){.cn = "x y", .issuer = &ca, .san = rows[i].san});
+        struct scene scene = {.cas = {&root}, .leaf = &leaf, .untrusted = {&ca}};
+        ck_assert_msg(strcmp(judge_code(&scene), rows[i].expected) == 0, "row %zu: %s", i, judge_code(&scene));
+        testpki_free(&ca);
+        testpki_free(&leaf);
+    }
+}
+END_TEST
+
+START_TEST(strict_asks_for_the_letter_of_rfc_5280) {
+    static const struct {
+        const char *serial, *san, *extra[2];
+    } rows[] = {
+        {"00", NULL, {NULL, NULL}},
+        {"-01", NULL, {NULL, NULL}},
+        {"0102030405060708090A0B0C0D0E0F101112131415", NULL, {NULL, NULL}},
+        {"01", "DNS:a_b.test", {NULL, NULL}},
+        {"01", "DNS:10.0.0.1", {NULL, NULL}},
+        {"01", "DNS:.a.test", {NULL, NULL}},
+        {"01", "email:a@b@c.test", {NULL, NULL}},
+        {"01", NULL, {"nameConstraints", "critical,permitted;DNS:a.test"}},
+        {"01", NULL, {"policyConstraints", "requireExplicitPolicy:9"}},
+    };
+    struct testpki good =
+        testpki_make(&(struct testpki_spec){.cn = "x", .issuer = &root, .san = "DNS:*.a-1.test,email:a@b.test"});
+    struct scene scene = {.cas = {&root}, .leaf = &good, .bundle = {.strict = true}};
+    ck_assert_str_eq(judge_code(&scene), "");
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct testpki_spec spec = {.cn = "x", .issuer = &root, .serial = rows[i].serial, .san = rows[i].san};
+        spec.extra[0][0] = rows[i].extra[0];
+        spec.extra[0][1] = rows[i].extra[1];
+        struct testpki leaf = testpki_make(&spec);
+        scene.leaf = &leaf;
+        scene.bundle.strict = true;
+        ck_assert_msg(strcmp(judge_code(&scene), "certificate_invalid") == 0, "row %zu: %s", i, judge_code(&scene));
+        scene.bundle.strict = false;
+        ck_assert_msg(strcmp(judge_code(&scene), "") == 0, "row %zu: %s", i, judge_code(&scene));
+        testpki_free(&leaf);
+    }
+    testpki_free(&good);
+}
+END_TEST
+
 START_TEST(unknown_critical_and_malformed_extensions) {
     static const char *const extras[][2] = {
         {"1.3.6.1.4.1.55555.1", "critical,DER:0500"},
-        {"2.5.29.17", "DER:0500"},   /* subjectAltName that does not decode */
+        {"2.5.29.17", "DER:0500"},          /* subjectAltName that does not decode */
         {"2.5.29.30", "critical,DER:0500"}, /* nameConstraints that do not */
     };
     for (size_t i = 0; i < sizeof(extras) / sizeof(*extras); i++) {
@@ -403,7 +471,8 @@ END_TEST
 
 START_TEST(the_bundle_that_came_closest_speaks) {
     struct testpki other = testpki_root("Other");
-    struct testpki late = testpki_make(&(struct testpki_spec){.cn = "l", .issuer = &root, .not_after = TESTPKI_NOW - 1});
+    struct testpki late =
+        testpki_make(&(struct testpki_spec){.cn = "l", .issuer = &root, .not_after = TESTPKI_NOW - 1});
     struct trust_bundle bundles[2] = {{.name = "a"}, {.name = "b"}};
     struct err err = {""};
     struct verify_report report;
@@ -501,6 +570,8 @@ Suite *pki_verify_suite(void) {
     tcase_add_test(tc, eddsa_and_rsa_chains);
     tcase_add_test(tc, proxy_certificates_never_sec_26);
     tcase_add_test(tc, name_constraints_sec_27);
+    tcase_add_test(tc, wildcards_are_excluded_with_what_they_cover_sec_27);
+    tcase_add_test(tc, strict_asks_for_the_letter_of_rfc_5280);
     tcase_add_test(tc, unknown_critical_and_malformed_extensions);
     tcase_add_test(tc, every_error_is_kept_and_the_first_by_precedence_speaks_sec_25);
     tcase_add_test(tc, the_bundle_that_came_closest_speaks);

@@ -41,7 +41,9 @@ static const char *direct_code(struct trust_bundle options, struct crl *crl, tim
     return code;
 }
 
-static struct crl *empty(const struct testpki *issuer) { return judge_crl(&(struct testpki_crl_spec){.issuer = issuer}); }
+static struct crl *empty(const struct testpki *issuer) {
+    return judge_crl(&(struct testpki_crl_spec){.issuer = issuer});
+}
 
 START_TEST(require_modes_sec_28) {
     static const struct {
@@ -49,10 +51,14 @@ START_TEST(require_modes_sec_28) {
         bool root_has, mid_has;
         const char *expected;
     } rows[] = {
-        {CRL_NEVER, false, false, ""},         {CRL_IF_PRESENT, false, false, ""},
-        {CRL_IF_PRESENT, true, false, ""},     {CRL_LEAF, false, false, "crl_missing"},
-        {CRL_LEAF, true, false, "crl_missing"}, {CRL_LEAF, false, true, ""},
-        {CRL_CHAIN, false, true, "crl_missing"}, {CRL_CHAIN, true, false, "crl_missing"},
+        {CRL_NEVER, false, false, ""},
+        {CRL_IF_PRESENT, false, false, ""},
+        {CRL_IF_PRESENT, true, false, ""},
+        {CRL_LEAF, false, false, "crl_missing"},
+        {CRL_LEAF, true, false, "crl_missing"},
+        {CRL_LEAF, false, true, ""},
+        {CRL_CHAIN, false, true, "crl_missing"},
+        {CRL_CHAIN, true, false, "crl_missing"},
         {CRL_CHAIN, true, true, ""},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
@@ -117,12 +123,14 @@ END_TEST
 
 START_TEST(lists_from_the_future_sec_29) {
     struct testpki_crl_spec spec = {.issuer = &root, .this_update = TESTPKI_NOW + 10};
-    struct verify_report report = direct_report((struct trust_bundle){.crl_require = CRL_IF_PRESENT}, judge_crl(&spec), 0);
+    struct verify_report report =
+        direct_report((struct trust_bundle){.crl_require = CRL_IF_PRESENT}, judge_crl(&spec), 0);
     ck_assert_int_eq(report.reason, REASON_CRL_INVALID);
     ck_assert(verify_is_current(&report, TESTPKI_NOW + 9));
     ck_assert(!verify_is_current(&report, TESTPKI_NOW + 10));
     verify_report_fini(&report);
-    ck_assert_str_eq(direct_code((struct trust_bundle){.crl_require = CRL_IF_PRESENT}, judge_crl(&spec), TESTPKI_NOW + 10), "");
+    ck_assert_str_eq(
+        direct_code((struct trust_bundle){.crl_require = CRL_IF_PRESENT}, judge_crl(&spec), TESTPKI_NOW + 10), "");
 }
 END_TEST
 
@@ -152,7 +160,8 @@ END_TEST
 START_TEST(a_list_of_a_namesake_is_not_this_cas_sec_24) {
     struct testpki namesake = testpki_root("Root");
     ck_assert_str_eq(direct_code((struct trust_bundle){.crl_require = CRL_CHAIN}, empty(&namesake), 0), "crl_missing");
-    ck_assert_str_eq(direct_code((struct trust_bundle){.crl_require = CRL_CHAIN}, judge_crl_of(&namesake, &direct), 0), "crl_missing");
+    ck_assert_str_eq(direct_code((struct trust_bundle){.crl_require = CRL_CHAIN}, judge_crl_of(&namesake, &direct), 0),
+                     "crl_missing");
     testpki_free(&namesake);
 }
 END_TEST
@@ -160,7 +169,8 @@ END_TEST
 START_TEST(a_second_key_of_the_ca_may_sign_its_lists) {
     /* CA under Root, and a certificate of the same name and root with another key, which signs the lists */
     struct testpki ca = testpki_intermediate("CA", &root);
-    struct testpki signer = testpki_make(&(struct testpki_spec){.cn = "CA", .is_ca = true, .issuer = &root, .key_usage = "critical,cRLSign"});
+    struct testpki signer = testpki_make(
+        &(struct testpki_spec){.cn = "CA", .is_ca = true, .issuer = &root, .key_usage = "critical,cRLSign"});
     struct testpki elsewhere = testpki_root("Elsewhere");
     struct testpki foreign = testpki_make(&(struct testpki_spec){.cn = "CA", .is_ca = true, .issuer = &elsewhere});
     struct testpki leaf = testpki_client("x", &ca);
@@ -209,8 +219,10 @@ START_TEST(shards_by_distribution_point_sec_29) {
     struct testpki leaf = testpki_make(&(struct testpki_spec){
         .cn = "x", .issuer = &root, .extra = {{"crlDistributionPoints", "URI:http://crl.test/2"}}});
     struct scene scene = {.cas = {&root}, .leaf = &leaf, .bundle = {.crl_require = CRL_LEAF}};
-    struct testpki_crl_spec first = {.issuer = &root, .extra = {{"issuingDistributionPoint", "critical,fullname:URI:http://crl.test/1"}}};
-    struct testpki_crl_spec second = {.issuer = &root, .extra = {{"issuingDistributionPoint", "critical,fullname:URI:http://crl.test/2"}}};
+    struct testpki_crl_spec first = {
+        .issuer = &root, .extra = {{"issuingDistributionPoint", "critical,fullname:URI:http://crl.test/1"}}};
+    struct testpki_crl_spec second = {
+        .issuer = &root, .extra = {{"issuingDistributionPoint", "critical,fullname:URI:http://crl.test/2"}}};
     scene.crls[0] = judge_crl(&first);
     ck_assert_str_eq(judge_code(&scene), "crl_missing");
     scene.crls[0] = judge_crl(&first);
@@ -222,7 +234,8 @@ END_TEST
 
 START_TEST(reasons_add_up_over_lists) {
     struct scene scene = {.cas = {&root}, .leaf = &direct, .bundle = {.crl_require = CRL_LEAF}};
-    struct testpki_crl_spec some = {.issuer = &root, .extra = {{"issuingDistributionPoint", "critical,onlysomereasons:keyCompromise"}}};
+    struct testpki_crl_spec some = {.issuer = &root,
+                                    .extra = {{"issuingDistributionPoint", "critical,onlysomereasons:keyCompromise"}}};
     struct testpki_crl_spec all = {.issuer = &root};
     scene.crls[0] = judge_crl(&some);
     ck_assert_str_eq(judge_code(&scene), "crl_missing");
@@ -255,7 +268,8 @@ START_TEST(refused_lists_make_crl_invalid_sec_29) {
     ck_assert_str_eq(refusal_code(CRL_BAD_SIGNATURE, CRL_IF_PRESENT, NULL, true), "crl_invalid");
     ck_assert_str_eq(refusal_code(CRL_MALFORMED, CRL_IF_PRESENT, NULL, false), "crl_invalid");
     ck_assert_str_eq(refusal_code(CRL_BAD_SIGNATURE, CRL_CHAIN, empty(&root), true), ""); /* a good one is there */
-    ck_assert_str_eq(refusal_code(CRL_UNSUPPORTED, CRL_CHAIN, empty(&root), true), "crl_invalid"); /* a delta may revoke more */
+    ck_assert_str_eq(refusal_code(CRL_UNSUPPORTED, CRL_CHAIN, empty(&root), true),
+                     "crl_invalid"); /* a delta may revoke more */
     ck_assert_str_eq(refusal_code(CRL_BAD_SIGNATURE, CRL_NEVER, NULL, true), "");
 }
 END_TEST
@@ -273,7 +287,8 @@ START_TEST(serials_with_leading_zeros_and_signs) {
     struct testpki negative = testpki_make(&(struct testpki_spec){.cn = "n", .issuer = &root, .serial = "-01"});
     struct testpki_revoked revoked[] = {{"FF", -1, 0}, {NULL, 0, 0}};
     struct testpki_crl_spec spec = {.issuer = &root, .revoked = revoked};
-    struct scene scene = {.cas = {&root}, .leaf = &high, .bundle = {.crl_require = CRL_CHAIN}, .crls = {judge_crl(&spec)}};
+    struct scene scene = {
+        .cas = {&root}, .leaf = &high, .bundle = {.crl_require = CRL_CHAIN}, .crls = {judge_crl(&spec)}};
     ck_assert_str_eq(judge_code(&scene), "certificate_revoked");
     scene.leaf = &negative;
     scene.crls[0] = judge_crl(&spec);

@@ -158,7 +158,9 @@ void testpki_free(struct testpki *made) {
     *made = (struct testpki){NULL, NULL, NULL};
 }
 
-struct testpki testpki_root(const char *cn) { return testpki_make(&(struct testpki_spec){.cn = cn, .is_ca = true}); }
+struct testpki testpki_root(const char *cn) {
+    return testpki_make(&(struct testpki_spec){.cn = cn, .is_ca = true});
+}
 
 struct testpki testpki_intermediate(const char *cn, const struct testpki *issuer) {
     return testpki_make(&(struct testpki_spec){.cn = cn, .is_ca = true, .issuer = issuer});
@@ -203,7 +205,8 @@ static void add_revoked(X509_CRL *crl, const struct testpki_revoked *entry) {
     INVARIANT(BN_hex2bn(&number, entry->serial) > 0);
     ASN1_INTEGER *serial = BN_to_ASN1_INTEGER(number, NULL);
     ASN1_TIME *when = ASN1_TIME_adj(NULL, entry->when ? entry->when : TESTPKI_NOW - TESTPKI_DAY, 0, 0);
-    INVARIANT(X509_REVOKED_set_serialNumber(revoked, serial) == 1 && X509_REVOKED_set_revocationDate(revoked, when) == 1);
+    INVARIANT(X509_REVOKED_set_serialNumber(revoked, serial) == 1 &&
+              X509_REVOKED_set_revocationDate(revoked, when) == 1);
     if (entry->reason >= 0) {
         ASN1_ENUMERATED *reason = ASN1_ENUMERATED_new();
         INVARIANT(ASN1_ENUMERATED_set(reason, entry->reason) == 1);
@@ -275,7 +278,8 @@ static void append_header(struct sbuf *out, uint8_t tag, size_t len) {
     else if (len < 0x10000)
         sbuf_append(out, slice_make((uint8_t[]){tag, 0x82, (uint8_t)(len >> 8), (uint8_t)len}, 4));
     else if (len < 0x1000000)
-        sbuf_append(out, slice_make((uint8_t[]){tag, 0x83, (uint8_t)(len >> 16), (uint8_t)(len >> 8), (uint8_t)len}, 5));
+        sbuf_append(out,
+                    slice_make((uint8_t[]){tag, 0x83, (uint8_t)(len >> 16), (uint8_t)(len >> 8), (uint8_t)len}, 5));
     else
         sbuf_append(out, slice_make(header, sizeof(header)));
 }
@@ -292,13 +296,20 @@ void testpki_big_crl(const struct testpki *issuer, uint32_t count, struct sbuf *
     sbuf_append(&body, SLICE("\x02\x01\x01"));
     sbuf_append(&body, algorithm);
     sbuf_append(&body, slice_make(name, (size_t)name_len));
-    sbuf_append(&body, SLICE("\x17\x0d" "300301000000Z" "\x17\x0d" "310301000000Z"));
+    sbuf_append(&body, SLICE("\x17\x0d"
+                             "300301000000Z"
+                             "\x17\x0d"
+                             "310301000000Z"));
     if (count > 0)
         append_header(&body, 0x30, (size_t)count * ENTRY);
     for (uint32_t i = 0; i < count; i++) {
         uint8_t entry[ENTRY] = {0x30, ENTRY - 2, 0x02, 0x10};
         testpki_serial(i, entry + 4);
-        memcpy(entry + 20, "\x17\x0d" "300301000000Z" "\x30\x0c\x30\x0a\x06\x03\x55\x1d\x15\x04\x03\x0a\x01\x01", 29);
+        memcpy(entry + 20,
+               "\x17\x0d"
+               "300301000000Z"
+               "\x30\x0c\x30\x0a\x06\x03\x55\x1d\x15\x04\x03\x0a\x01\x01",
+               29);
         sbuf_append(&body, slice_make(entry, sizeof(entry)));
     }
     append_header(&tbs, 0x30, body.len);
@@ -307,7 +318,8 @@ void testpki_big_crl(const struct testpki *issuer, uint32_t count, struct sbuf *
     size_t signature_len = sizeof(signature);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     INVARIANT(EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, issuer->key) == 1 &&
-              EVP_DigestSign(ctx, signature, &signature_len, (const unsigned char *)sbuf_slice(&tbs).ptr, tbs.len) == 1);
+              EVP_DigestSign(ctx, signature, &signature_len, (const unsigned char *)sbuf_slice(&tbs).ptr, tbs.len) ==
+                  1);
     EVP_MD_CTX_free(ctx);
     append_header(out, 0x30, tbs.len + algorithm.len + 3 + signature_len);
     sbuf_append(out, sbuf_slice(&tbs));

@@ -1,8 +1,9 @@
 /*
- * testpki: certificates, keys and CRLs made in memory while a test runs, good ones and every kind of bad one. For all suites.
- * What goes wrong here is a bug of the test and ends it.
+ * testpki: certificates, keys and CRLs made in memory while a test runs, good ones and every kind of bad one. For all
+ * suites. What goes wrong here is a bug of the test and ends it.
  *
- * Keys are P-256 unless a spec brings one. TESTPKI_NOW is the time that tests judge at; the defaults are valid around it.
+ * Keys are P-256 unless a spec brings one. TESTPKI_NOW is the time that tests judge at; the defaults are valid around
+ * it.
  */
 #ifndef SALLYPORT_TESTS_SUPPORT_TESTPKI_H
 #define SALLYPORT_TESTS_SUPPORT_TESTPKI_H
@@ -24,21 +25,22 @@ struct testpki {
 
 struct testpki_spec {
     const char *cn;
-    const char *subject;            /* "C=AT/O=Example/CN=x", instead of cn; one RDN each; '+' joins a multi-valued one */
-    const struct testpki *issuer;   /* NULL: self-signed */
-    const struct testpki *signer;   /* whose key signs, if not the issuer's: a forgery */
-    EVP_PKEY *key;                  /* NULL: a new P-256 key */
-    bool is_ca;                     /* CA:TRUE, keyCertSign and cRLSign, no EKU; else clientAuth and digitalSignature */
-    bool is_bare;                   /* no extension but those named here */
+    const char *subject;          /* "C=AT/O=Example/CN=x", instead of cn; one RDN each; '+' joins a multi-valued one */
+    const struct testpki *issuer; /* NULL: self-signed */
+    const struct testpki *signer; /* whose key signs, if not the issuer's: a forgery */
+    EVP_PKEY *key;                /* NULL: a new P-256 key */
+    bool is_ca;                   /* CA:TRUE, keyCertSign and cRLSign, no EKU; else clientAuth and digitalSignature */
+    bool is_bare;                 /* no extension but those named here */
     bool is_v1;
     bool has_no_key_ids;
-    int path_len;                   /* of a CA, counted from 1: 1 means pathlen:0; 0: none */
-    const char *basic_constraints, *key_usage, *extended_key_usage, *san, *name_constraints; /* OpenSSL's config syntax; "" leaves it out */
-    const char *extra[4][2];        /* name and value of more extensions, e.g. {"crlDistributionPoints", "URI:http://x/"} */
-    time_t not_before, not_after;   /* 0: a year around TESTPKI_NOW */
-    const char *serial;             /* hex; NULL: random */
-    const EVP_MD *digest;           /* NULL: SHA-256 (none for EdDSA) */
-    void (*change)(X509 *x509);     /* last, before signing */
+    int path_len; /* of a CA, counted from 1: 1 means pathlen:0; 0: none */
+    const char *basic_constraints, *key_usage, *extended_key_usage, *san,
+        *name_constraints;   /* OpenSSL's config syntax; "" leaves it out */
+    const char *extra[4][2]; /* name and value of more extensions, e.g. {"crlDistributionPoints", "URI:http://x/"} */
+    time_t not_before, not_after; /* 0: a year around TESTPKI_NOW */
+    const char *serial;           /* hex; NULL: random */
+    const EVP_MD *digest;         /* NULL: SHA-256 (none for EdDSA) */
+    void (*change)(X509 *x509);   /* last, before signing */
 };
 struct testpki testpki_make(const struct testpki_spec *spec);
 void testpki_free(struct testpki *made);
@@ -66,16 +68,17 @@ struct testpki_crl_spec {
     const struct testpki *signer; /* whose key signs, if not the issuer's */
     const struct testpki_revoked *revoked;
     bool is_v1;
-    const char *number;           /* decimal; NULL: none */
+    const char *number; /* decimal; NULL: none */
     bool has_no_next_update;
     time_t this_update, next_update; /* 0: a day before and a week after TESTPKI_NOW */
     const EVP_MD *digest;
-    const char *extra[4][2];      /* e.g. {"issuingDistributionPoint", "critical,onlyuser:TRUE"} */
+    const char *extra[4][2]; /* e.g. {"issuingDistributionPoint", "critical,onlyuser:TRUE"} */
     void (*change)(X509_CRL *crl);
 };
 /* The DER, appended to out. */
 void testpki_crl(const struct testpki_crl_spec *spec, struct sbuf *out);
-/* count entries with 16-byte serial numbers, the i-th being testpki_serial(i); written by hand, since OpenSSL's way takes minutes. */
+/* count entries with 16-byte serial numbers, the i-th being testpki_serial(i); written by hand, since OpenSSL's way
+ * takes minutes. */
 void testpki_big_crl(const struct testpki *issuer, uint32_t count, struct sbuf *out);
 void testpki_serial(uint32_t i, uint8_t out[16]);
 void testpki_der_to_pem(struct slice der, const char *label, struct sbuf *out);
