@@ -1,11 +1,12 @@
 /*
- * h1_parse: the grammar of HTTP/1.1 messages (RFC 9112), element by element, strict. A head is complete in memory before
- * it is parsed, once; chunked bodies are decoded piece by piece. No I/O, no clock. Used for requests and for responses.
+ * h1_parse: the grammar of HTTP/1.1 messages (RFC 9112), element by element, strict. A head is complete in memory
+ * before it is parsed, once; chunked bodies are decoded piece by piece. No I/O, no clock. Used for requests and for
+ * responses.
  *
  * Refused with the reason to answer: bare CR or LF, NUL and control characters, obs-fold, white space before the
- * colon, an empty field name, HTTP/0.9 and any version but 1.0 and 1.1, Content-Length with Transfer-Encoding, several or
- * malformed Content-Length, any Transfer-Encoding but exactly one "chunked" in 1.1, no Host or two in 1.1, an absolute-form
- * authority that differs from Host, heads over the limits (sec-42).
+ * colon, an empty field name, HTTP/0.9 and any version but 1.0 and 1.1, Content-Length with Transfer-Encoding, several
+ * or malformed Content-Length, any Transfer-Encoding but exactly one "chunked" in 1.1, no Host or two in 1.1, an
+ * absolute-form authority that differs from Host, heads over the limits (sec-42).
  */
 #ifndef SALLYPORT_HTTP_H1_PARSE_H
 #define SALLYPORT_HTTP_H1_PARSE_H
@@ -22,8 +23,8 @@ struct h1_limits {
 
 enum h1_scan { H1_INCOMPLETE, H1_COMPLETE, H1_BAD, H1_TOO_LARGE };
 
-/* Finds the end of a head (CRLFCRLF) in what has arrived so far. *scanned carries the progress between calls (start with
- * 0) so that each byte is looked at once. A bare LF, bare CR or NUL is BAD at once, however incomplete the head.
+/* Finds the end of a head (CRLFCRLF) in what has arrived so far. *scanned carries the progress between calls (start
+ * with 0) so that each byte is looked at once. A bare LF, bare CR or NUL is BAD at once, however incomplete the head.
  * COMPLETE: *head_len_out is the length with the final CRLFCRLF. */
 enum h1_scan h1_scan_head(struct slice arrived, size_t *scanned, size_t limit, size_t *head_len_out);
 
@@ -45,11 +46,11 @@ MUST_CHECK bool h1_parse_response(struct slice head, const struct h1_limits *lim
 enum chunk_state { CHUNK_SIZE, CHUNK_DATA, CHUNK_DATA_END, CHUNK_TRAILERS, CHUNK_DONE, CHUNK_BAD };
 struct chunk_decoder {
     enum chunk_state state;
-    uint64_t remaining;     /* bytes of the current chunk still to come */
-    struct sbuf line;       /* the incomplete size line or trailer section */
+    uint64_t remaining; /* bytes of the current chunk still to come */
+    struct sbuf line;   /* the incomplete size line or trailer section */
     size_t scanned;
     struct h1_limits limits;
-    const char *detail;     /* when BAD */
+    const char *detail; /* when BAD */
 };
 void chunk_decoder_init(struct chunk_decoder *decoder, const struct h1_limits *limits);
 void chunk_decoder_fini(struct chunk_decoder *decoder);

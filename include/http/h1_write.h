@@ -8,14 +8,16 @@
 #include "base/sbuf.h"
 #include "http/head.h"
 
-/* method, path_and_query and headers of request; framing from request->framing. upgrade non-empty: adds Connection: Upgrade and Upgrade.
- * Headers named Content-Length, Transfer-Encoding, Connection, Keep-Alive, Upgrade, TE, Trailer in the list are an INVARIANT, as are
- * names that are no token and values with control characters (sec-14). */
+/* method, path_and_query and headers of request; framing from request->framing. upgrade non-empty: adds Connection:
+ * Upgrade and Upgrade. Headers named Content-Length, Transfer-Encoding, Connection, Keep-Alive, Upgrade, TE, Trailer in
+ * the list are an INVARIANT, as are names that are no token and values with control characters (sec-14). */
 void h1_write_request(struct sbuf *out, const struct request_head *request, bool keep_alive);
-/* A final response. close: adds Connection: close; otherwise an HTTP/1.0 client (response->version) is told keep-alive. framing NONE with a
- * content_length sends that (HEAD, 304). With framing CHUNKED to an HTTP/1.0 client the caller must choose UNTIL_CLOSE. */
+/* A final response. close: adds Connection: close; otherwise an HTTP/1.0 client (response->version) is told keep-alive.
+ * framing NONE with a content_length sends that (HEAD, 304). With framing CHUNKED to an HTTP/1.0 client the caller must
+ * choose UNTIL_CLOSE. */
 void h1_write_response(struct sbuf *out, const struct response_head *response, bool close);
-/* 100 Continue or 103 Early Hints ... : status line and headers, no framing. 101: adds Connection: Upgrade; the Upgrade header is in the list. */
+/* 100 Continue or 103 Early Hints ... : status line and headers, no framing. 101: adds Connection: Upgrade; the Upgrade
+ * header is in the list. */
 void h1_write_informational(struct sbuf *out, const struct response_head *response);
 /* One chunk (nothing for an empty slice: that would end the body). */
 void h1_write_chunk(struct sbuf *out, struct slice data);

@@ -1,7 +1,7 @@
 /*
  * head: the head of a request or a response as values, the same for HTTP/1.1 and HTTP/2. A parsed head is sealed: what
- * policy judged is what is forwarded, because both read this object. Outbound heads are built from empty (proxy/forward).
- * All slices live in the arena the head was parsed into (or that its builder chose).
+ * policy judged is what is forwarded, because both read this object. Outbound heads are built from empty
+ * (proxy/forward). All slices live in the arena the head was parsed into (or that its builder chose).
  */
 #ifndef SALLYPORT_HTTP_HEAD_H
 #define SALLYPORT_HTTP_HEAD_H
@@ -23,7 +23,7 @@ const char *http_version_name(enum http_version version);
 enum body_framing { BODY_NONE, BODY_LENGTH, BODY_CHUNKED, BODY_UNTIL_CLOSE };
 
 struct header {
-    struct slice name; /* as received; compare with slice_eq_nocase */
+    struct slice name;  /* as received; compare with slice_eq_nocase */
     struct slice value; /* without surrounding OWS */
 };
 
@@ -46,16 +46,16 @@ bool headers_has_token(const struct headers *headers, struct slice name, struct 
 
 struct request_head {
     enum http_version version;
-    struct slice method;     /* 1 to 32 token characters, case-sensitive */
-    struct slice raw_target; /* as received, for the log */
-    struct target target;    /* normalised once; the only thing routing, policy and forwarding look at */
-    bool has_host;           /* false: an HTTP/1.0 request without Host; target.host is empty then */
-    struct headers headers;  /* as received, Host included */
+    struct slice method;       /* 1 to 32 token characters, case-sensitive */
+    struct slice raw_target;   /* as received, for the log */
+    struct target target;      /* normalised once; the only thing routing, policy and forwarding look at */
+    bool has_host;             /* false: an HTTP/1.0 request without Host; target.host is empty then */
+    struct headers headers;    /* as received, Host included */
     enum body_framing framing; /* NONE, LENGTH or CHUNKED */
-    uint64_t content_length; /* for LENGTH */
-    bool keep_alive;         /* the client allows another request on this connection */
-    bool expect_continue;    /* Expect: 100-continue (RFC 9110 10.1.1) */
-    struct slice upgrade;    /* protocol of an Upgrade that Connection nominates, e.g. "websocket", or empty */
+    uint64_t content_length;   /* for LENGTH */
+    bool keep_alive;           /* the client allows another request on this connection */
+    bool expect_continue;      /* Expect: 100-continue (RFC 9110 10.1.1) */
+    struct slice upgrade;      /* protocol of an Upgrade that Connection nominates, e.g. "websocket", or empty */
 };
 
 struct response_head {
@@ -65,7 +65,7 @@ struct response_head {
     struct headers headers;
     enum body_framing framing;
     uint64_t content_length; /* for LENGTH; for NONE: what HEAD or 304 said the length would be, 0 for unknown */
-    bool keep_alive; /* the upstream allows another request on this connection */
+    bool keep_alive;         /* the upstream allows another request on this connection */
 };
 
 /* "Not Found" for 404; "Unknown" for a number without a standard phrase. */

@@ -8,15 +8,16 @@
 
 #include "http/head.h"
 
-/* Connection, Keep-Alive, Proxy-Connection, Proxy-Authenticate, Proxy-Authorization, TE, Trailer, Transfer-Encoding, Upgrade, HTTP2-Settings, Content-Length
- * (framing is ours), and Expect on requests. */
+/* Connection, Keep-Alive, Proxy-Connection, Proxy-Authenticate, Proxy-Authorization, TE, Trailer, Transfer-Encoding,
+ * Upgrade, HTTP2-Settings, Content-Length (framing is ours), and Expect on requests. */
 bool header_is_hop_by_hop(struct slice name);
-/* Any spelling (case, "_" for "-") of a name that carries identity or is set by us: cf-client-cert*, cf-cert-*, cf-access-*, cf-ray, client-cert,
- * client-cert-chain, x-forwarded-client-cert, x-forwarded-tls-client-cert*, x-client-cert*, x-amzn-mtls-*, ssl-client-*, x-ssl-*,
- * early-data, x-sallyport-*. Also x-forwarded-for, -proto, -host, -port, -server, forwarded, x-real-ip, which are set anew. */
+/* Any spelling (case, "_" for "-") of a name that carries identity or is set by us: cf-client-cert*, cf-cert-*,
+ * cf-access-*, cf-ray, client-cert, client-cert-chain, x-forwarded-client-cert, x-forwarded-tls-client-cert*,
+ * x-client-cert*, x-amzn-mtls-*, ssl-client-*, x-ssl-*, early-data, x-sallyport-*. Also x-forwarded-for, -proto, -host,
+ * -port, -server, forwarded, x-real-ip, which are set anew. */
 bool header_is_reserved(struct slice name);
-/* Whether a Connection header of these nominates name. Reserved and end-to-end names that matter (Host, Cookie is fine) are not
- * protected by this: a nomination only ever removes what the client sent. */
+/* Whether a Connection header of these nominates name. Reserved and end-to-end names that matter (Host, Cookie is fine)
+ * are not protected by this: a nomination only ever removes what the client sent. */
 bool header_is_nominated(const struct headers *headers, struct slice name);
 
 #endif

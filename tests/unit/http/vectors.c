@@ -1,6 +1,6 @@
 /*
- * vectors: the smuggling corpus (sec-42) and its twins. In the corpus "/smuggled" is the request that must never be seen:
- * the tests look for it in every transcript.
+ * vectors: the smuggling corpus (sec-42) and its twins. In the corpus "/smuggled" is the request that must never be
+ * seen: the tests look for it in every transcript.
  */
 #include "vectors.h"
 
@@ -11,7 +11,8 @@
 #define CHUNKED POST "Transfer-Encoding: chunked\r\n\r\n"
 #define BAD "refused bad_request"
 #define BROKEN "broken bad_request"
-#define ROW(name, literal, expect) {name, {literal, sizeof(literal) - 1}, expect}
+#define ROW(name, literal, expect) \
+    { name, {literal, sizeof(literal) - 1}, expect }
 
 /* clang-format off */
 #define A16 "aaaaaaaaaaaaaaaa"
