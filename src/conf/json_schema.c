@@ -181,6 +181,11 @@ static void write_description(struct json *json, const struct field *field) {
     if (field->type == FIELD_LATER)
         sbuf_append_str(&text, " Not supported yet.");
     json_string(json, "description", sbuf_slice(&text));
+    if (field->type != FIELD_LATER) { /* in words, for the reference in docs/ */
+        sbuf_clear(&text);
+        schema_describe(field, &text);
+        json_string(json, "x-expected", sbuf_slice(&text));
+    }
     sbuf_fini(&text);
     if (field->fallback)
         json_str(json, "default", field->fallback);

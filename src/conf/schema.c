@@ -58,7 +58,7 @@ static const struct field listener_fields[] = {
     ROW(conf_listener, no_sni, .name = "no_sni", .type = FIELD_TEXT, .max = 254,
         .doc = "The hostname of a client that names none (old devices). Without it such a client is refused.", .example = "iot.example.test"),
     END};
-static const struct object_type listener_type = {"listener", sizeof(struct conf_listener), true, NULL, listener_fields};
+static const struct object_type listener_type = {"listener", "listeners", sizeof(struct conf_listener), true, NULL, listener_fields};
 
 static const struct field log_fields[] = {
     ROW(conf_log, level, .name = "level", .type = FIELD_TEXT, .choices = log_levels, .fallback = "info", .doc = "The least level of the error log."),
@@ -68,7 +68,7 @@ static const struct field log_fields[] = {
     ROW(conf_log, audit, .name = "audit", .type = FIELD_TARGET, .choices = log_targets, .fallback = "stdout",
         .doc = "Where the audit log goes: denials, refused handshakes, reloads, CRL changes."),
     END};
-static const struct object_type log_type = {"log", sizeof(struct conf_log), false, NULL, log_fields};
+static const struct object_type log_type = {"log", "logs", sizeof(struct conf_log), false, NULL, log_fields};
 
 static const struct field admin_fields[] = {
     ROW(conf_admin, address, .name = "address", .type = FIELD_ADDRESS,
@@ -77,7 +77,7 @@ static const struct field admin_fields[] = {
     ROW(conf_admin, token_file, .name = "token_file", .type = FIELD_FILE, .is_secret = true,
         .doc = "A file with the bearer token that TCP clients of the admin address must show.", .example = "../run/admin-token"),
     END};
-static const struct object_type admin_type = {"admin", sizeof(struct conf_admin), false, NULL, admin_fields};
+static const struct object_type admin_type = {"admin", "admins", sizeof(struct conf_admin), false, NULL, admin_fields};
 
 static const struct field tls_fields[] = {
     ROW(conf_tls, min_version, .name = "min_version", .type = FIELD_TEXT, .choices = tls_versions, .fallback = "1.2", .doc = "The oldest TLS version."),
@@ -87,7 +87,7 @@ static const struct field tls_fields[] = {
         .doc = "`secure`: ECDHE with AEAD; or an OpenSSL list for TLS 1.2."),
     ROW(conf_tls, groups, .name = "groups", .type = FIELD_TEXT, .fallback = "X25519:P-256:P-384:P-521", .doc = "Key exchange groups, in order of preference."),
     END};
-static const struct object_type tls_type = {"tls", sizeof(struct conf_tls), false, NULL, tls_fields};
+static const struct object_type tls_type = {"tls", "tls", sizeof(struct conf_tls), false, NULL, tls_fields};
 
 static const struct field limits_fields[] = {
     ROW(conf_limits, max_connections, .name = "max_connections", .type = FIELD_INT, .min = 0, .max = 10000000, .fallback = "100000",
@@ -107,7 +107,7 @@ static const struct field limits_fields[] = {
     ROW(conf_limits, body_size, .name = "body_size", .type = FIELD_SIZE, .min = 0, .max = 1024 * TIB, .fallback = "0",
         .doc = "Size of a request body; 0: no limit."),
     END};
-static const struct object_type limits_type = {"limits", sizeof(struct conf_limits), false, NULL, limits_fields};
+static const struct object_type limits_type = {"limits", "limits", sizeof(struct conf_limits), false, NULL, limits_fields};
 
 static const struct field crl_fields[] = {
     ROW(conf_crl, files, .name = "files", .type = FIELD_FILES, .is_one_or_list = true, .max = 10000, .doc = "Revocation lists, DER or PEM.", .example = "[../certs/devices.crl]"),
@@ -118,7 +118,7 @@ static const struct field crl_fields[] = {
     ROW(conf_crl, on_expired, .name = "on_expired", .type = FIELD_ON_EXPIRED, .min = SECONDS, .max = 3650 * DAYS, .fallback = "deny",
         .doc = "What a list past its nextUpdate means: `deny`, `allow`, or `grace 24h`: deny once that much time has passed."),
     END};
-static const struct object_type crl_type = {"crl", sizeof(struct conf_crl), false, NULL, crl_fields};
+static const struct object_type crl_type = {"crl", "crls", sizeof(struct conf_crl), false, NULL, crl_fields};
 
 static const struct field ca_bundle_fields[] = {
     ROW(conf_ca_bundle, name, .name = "name", .type = FIELD_TEXT, .is_required = true, .max = NAME_MAX_BYTES, .doc = "What rules and messages call it.",
@@ -136,7 +136,7 @@ static const struct field ca_bundle_fields[] = {
     LATER("ocsp", "OCSP for client certificates: `off`, `leaf`, `chain`.", .fallback = "off", .example = "leaf"),
     LATER("on_unavailable", "What an OCSP responder that does not answer means: `deny` or `allow`.", .example = "deny"),
     END};
-static const struct object_type ca_bundle_type = {"CA bundle", sizeof(struct conf_ca_bundle), true, NULL, ca_bundle_fields};
+static const struct object_type ca_bundle_type = {"CA bundle", "CA bundles", sizeof(struct conf_ca_bundle), true, NULL, ca_bundle_fields};
 
 static const struct field hostname_fields[] = {
     ROW(conf_hostname, name, .name = "name", .type = FIELD_TEXT, .is_required = true, .max = 256,
@@ -160,7 +160,7 @@ static const struct field hostname_fields[] = {
     ROW(conf_hostname, explain_denials, .name = "explain_denials", .type = FIELD_ENUM, .choices = explains, .fallback = "full",
         .doc = "How much a denied client is told: the reason with facts and a hint, the reason code, or nothing."),
     END};
-static const struct object_type hostname_type = {"hostname", sizeof(struct conf_hostname), true, NULL, hostname_fields};
+static const struct object_type hostname_type = {"hostname", "hostnames", sizeof(struct conf_hostname), true, NULL, hostname_fields};
 
 #define RULE_LISTS(owner) \
     ROW(owner, include, .name = "include", .type = FIELD_RULES, .doc = "Any of these must match.", .example = "[{certificate: {}}]"), \
@@ -175,7 +175,7 @@ static const struct field policy_fields[] = {
     RULE_LISTS(conf_policy),
     ROW(conf_policy, report_only, .name = "report_only", .type = FIELD_BOOL, .fallback = "false", .doc = "true: log what it would have decided, decide nothing."),
     END};
-static const struct object_type policy_type = {"policy", sizeof(struct conf_policy), true, NULL, policy_fields};
+static const struct object_type policy_type = {"policy", "policies", sizeof(struct conf_policy), true, NULL, policy_fields};
 
 static const struct field application_fields[] = {
     ROW(conf_application, name, .name = "name", .type = FIELD_TEXT, .is_required = true, .max = NAME_MAX_BYTES, .doc = "For logs; its audience tag is made from it.",
@@ -198,13 +198,13 @@ static const struct field application_fields[] = {
     LATER("path_cookie_attribute", "true: the cookie is for the application's path only."),
     LATER("enable_binding_cookie", "true: a second cookie binds the first."),
     END};
-static const struct object_type application_type = {"application", sizeof(struct conf_application), true, NULL, application_fields};
+static const struct object_type application_type = {"application", "applications", sizeof(struct conf_application), true, NULL, application_fields};
 
 static const struct field group_fields[] = {
     ROW(conf_group, name, .name = "name", .type = FIELD_TEXT, .is_required = true, .max = NAME_MAX_BYTES, .doc = "What `group` rules call it.", .example = "laboratory"),
     RULE_LISTS(conf_group),
     END};
-static const struct object_type group_type = {"group", sizeof(struct conf_group), true, NULL, group_fields};
+static const struct object_type group_type = {"group", "groups", sizeof(struct conf_group), true, NULL, group_fields};
 
 static const struct field server_fields[] = {
     ROW(conf_server, address, .name = "address", .type = FIELD_TEXT, .is_required = true, .max = 300, .doc = "`host:port`, or `builtin:whoami`.",
@@ -212,7 +212,7 @@ static const struct field server_fields[] = {
     ROW(conf_server, weight, .name = "weight", .type = FIELD_INT, .min = 1, .max = 1000, .fallback = "1", .doc = "Its share of the requests."),
     ROW(conf_server, resolved, .name = "resolved", .type = FIELD_TEXTS, .is_internal = true, .doc = "The addresses that the name stands for."),
     END};
-const struct object_type schema_server = {"server", sizeof(struct conf_server), true, "address", server_fields};
+const struct object_type schema_server = {"server", "servers", sizeof(struct conf_server), true, "address", server_fields};
 
 static const struct field upstream_fields[] = {
     ROW(conf_upstream, name, .name = "name", .type = FIELD_TEXT, .is_required = true, .max = NAME_MAX_BYTES, .doc = "What hostnames call it.", .example = "telemetry"),
@@ -232,7 +232,7 @@ static const struct field upstream_fields[] = {
     LATER("tls", "TLS to the upstream, with its own client certificate."),
     LATER("retries", "Requests sent again to another server."),
     END};
-const struct object_type schema_upstream = {"upstream", sizeof(struct conf_upstream), true, NULL, upstream_fields};
+const struct object_type schema_upstream = {"upstream", "upstreams", sizeof(struct conf_upstream), true, NULL, upstream_fields};
 
 static const struct field test_fields[] = {
     ROW(conf_test, url, .name = "url", .type = FIELD_TEXT, .is_required = true, .doc = "The request.", .example = "https://iot.example.test/v1/x"),
@@ -244,7 +244,7 @@ static const struct field test_fields[] = {
     ROW(conf_test, reason, .name = "reason", .type = FIELD_TEXT, .max = 64, .doc = "With `deny`: the reason code that must come out.",
         .example = "certificate_missing"),
     END};
-static const struct object_type test_type = {"test", sizeof(struct conf_test), true, NULL, test_fields};
+static const struct object_type test_type = {"test", "tests", sizeof(struct conf_test), true, NULL, test_fields};
 
 static const struct field root_fields[] = {
     ROW(conf, workers, .name = "workers", .type = FIELD_INT, .min = 1, .max = 1024, .later_above = 1, .zero_word = "auto", .fallback = "auto",
@@ -268,7 +268,7 @@ static const struct field root_fields[] = {
     LATER("alerts", "Webhooks for what expires.", .example = "{webhooks: [{url: \"https://example.test/hook\", secret_file: ../run/hook}]}"),
     ROW(conf, tests, .name = "tests", .type = FIELD_OBJECTS, .is_local = true, .max = 100000, .object = &test_type, .doc = "Run by `sallyport check`."),
     END};
-const struct object_type schema_root = {"configuration", sizeof(struct conf), false, NULL, root_fields};
+const struct object_type schema_root = {"configuration", "configurations", sizeof(struct conf), false, NULL, root_fields};
 
 const struct rule_type schema_rules[] = {
     [CONF_RULE_CERTIFICATE] = {"certificate", false, false, false, true, "A certificate that chains to a CA bundle of this hostname, in its dates, not revoked.", "{}"},
@@ -302,10 +302,18 @@ const struct field *schema_find(const struct object_type *type, struct slice nam
     return NULL;
 }
 
+/* Those that are supported: what is expected, not what is known. */
 static void describe_choices(const struct choice *choices, struct sbuf *out) {
+    const char *separator = "";
     for (const struct choice *choice = choices; choice->name; choice++) {
-        const char *separator = choice == choices ? "" : choice[1].name ? ", " : " or ";
-        sbuf_printf(out, "%s%s", separator, choice->name);
+        const struct choice *following = choice + 1;
+        while (following->name && following->is_later)
+            following++;
+        if (choice->is_later)
+            continue;
+        const char *before = following->name || !*separator ? separator : " or ";
+        sbuf_printf(out, "%s%s", before, choice->name);
+        separator = ", ";
     }
 }
 
@@ -351,7 +359,7 @@ void schema_describe(const struct field *field, struct sbuf *out) {
         sbuf_append_str(out, "an object");
         break;
     case FIELD_OBJECTS:
-        sbuf_printf(out, "a list of %ss", field->object->what);
+        sbuf_printf(out, "a list of %s", field->object->plural);
         break;
     case FIELD_RULES:
         sbuf_append_str(out, "a list of rules such as [{certificate: {}}]");

@@ -57,7 +57,7 @@ struct field {
 };
 
 struct object_type {
-    const char *what;           /* "hostname" */
+    const char *what, *plural;  /* "hostname", "hostnames" */
     size_t size;                /* of the struct */
     bool has_pos;               /* begins with struct conf_pos */
     const char *shorthand;      /* a scalar in place of the object is this member; NULL: none */
