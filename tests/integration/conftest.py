@@ -1,9 +1,10 @@
 """Fixtures: a PKI for the whole run, and a gateway with the usual configuration."""
+import contextlib
 import types
 
 import pytest
 
-from harness import Gateway
+from harness import Gateway, Upstream, echo
 from pki import CA
 
 
@@ -39,3 +40,30 @@ def basic_config(certs, upstream="builtin:whoami", more=""):
 def gateway(tmp_path, certs):
     with Gateway(tmp_path, basic_config(certs)) as g:
         yield g
+
+
+FRONT = """
+shutdown_timeout: 2s
+{upstreams}
+limits: {{{limits}}}
+"""
+
+
+@pytest.fixture
+def front(tmp_path, certs):
+    """front(handler, ...) -> (gateway, upstream): a gateway in front of an upstream that the test scripts.
+
+    `upstream` and `limits` are keys for these parts of the configuration; `servers` replaces the one address, "{live}"
+    in it is the upstream's."""
+    origins = []
+    with contextlib.ExitStack() as stack:
+        def start(handler=echo, upstream="read_timeout: 10s", limits="", servers=None, more=""):
+            origin = stack.enter_context(Upstream(handler))
+            origins.append(origin)
+            listed = ", ".join(f"{{address: '{address}'}}" for address in servers or ["{live}"])
+            listed = listed.replace("{live}", origin.address)
+            upstreams = f"upstreams: [{{name: origin, servers: [{listed}], {upstream}}}]"
+            config = basic_config(certs, "origin", FRONT.format(upstreams=upstreams, limits=limits) + more)
+            return stack.enter_context(Gateway(tmp_path, config)), origin
+        yield start
+    assert [fault for origin in origins for fault in origin.faults] == []

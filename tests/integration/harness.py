@@ -344,6 +344,13 @@ class Client:
         self.send(data)
         return self.reader.response(method)
 
+    def shutdown_write(self):
+        """close_notify and no more; what the server still says can be read."""
+        with contextlib.suppress(ssl.SSLError, OSError):
+            self.tls.settimeout(0)
+            self.tls.unwrap()
+        self.tls.settimeout(PATIENCE)
+
     def read_to_end(self):
         """Everything until the server closes, cleanly or by a reset."""
         with contextlib.suppress(ConnectionError, ssl.SSLError):
@@ -359,6 +366,16 @@ class Client:
             return False
         except (ConnectionError, ssl.SSLError):
             return True
+
+
+def send_until_broken(client, piece=b"x" * 65536):
+    """Sends as long as the server takes it; returns how much it took."""
+    sent = 0
+    with contextlib.suppress(OSError):
+        while True:
+            client.send(piece)
+            sent += len(piece)
+    return sent
 
 
 class Upstream:
