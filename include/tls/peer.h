@@ -28,8 +28,8 @@ struct peer {
     struct identity *identity;             /* rendered by the first peer_identity() */
 };
 
-/* NULL when no certificate was presented. Rendered at the first call, the same object ever after, unless re-verified.
- */
+/* NULL when no certificate was presented. Rendered at the first call, the same object ever after, unless
+ * peer_reverify() found another issuer. */
 const struct identity *peer_identity(struct peer *peer);
 /* Judges the presented chain again, by trust as it is now, if trust's generation differs or time may have changed the
  * verdict; cheap otherwise. trust NULL: the hostname has no CA bundle any more; the report becomes

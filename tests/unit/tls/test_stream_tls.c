@@ -90,6 +90,7 @@ static void offer_weak_cipher(SSL *ssl) { SSL_set_cipher_list(ssl, "AES128-SHA")
 static void offer_unknown_group(SSL *ssl) { SSL_set1_groups_list(ssl, "X448"); }
 static void offer_h2(SSL *ssl) { SSL_set_alpn_protos(ssl, (const unsigned char *)"\x02h2", 3); }
 static void offer_h2_and_h1(SSL *ssl) { SSL_set_alpn_protos(ssl, (const unsigned char *)"\x02h2\x08http/1.1", 12); }
+static void offer_h10(SSL *ssl) { SSL_set_alpn_protos(ssl, (const unsigned char *)"\x08http/1.0", 9); }
 static void distrust_server(SSL *ssl) { SSL_set_verify(ssl, SSL_VERIFY_PEER, NULL); }
 
 START_TEST(nothing_in_common_has_a_sentence_and_an_alert) {
@@ -118,7 +119,7 @@ START_TEST(nothing_in_common_has_a_sentence_and_an_alert) {
 }
 END_TEST
 
-START_TEST(alpn_selects_http_1_1) {
+START_TEST(alpn_selects_http_1) {
     struct conn conn;
     struct conn_plan plan = plain_plan(_i);
     plan.tune = offer_h2_and_h1;
@@ -128,6 +129,12 @@ START_TEST(alpn_selects_http_1_1) {
     unsigned len = 0;
     SSL_get0_alpn_selected(conn.ssl, &protocol, &len);
     ck_assert(slice_eq_str(slice_make(protocol, len), "http/1.1"));
+    conn_fini(&conn);
+    plan.tune = offer_h10;
+    conn_do(&conn, rig, &plan);
+    ck_assert(conn.is_ready);
+    SSL_get0_alpn_selected(conn.ssl, &protocol, &len);
+    ck_assert(slice_eq_str(slice_make(protocol, len), "http/1.0"));
     conn_fini(&conn);
     plan.tune = NULL; /* without ALPN at all it is HTTP/1.1 by itself */
     conn_do(&conn, rig, &plan);
@@ -456,7 +463,7 @@ Suite *tls_stream_tls_suite(void) {
     tcase_add_test(tcase, who_goes_away_before_a_client_hello_is_silent);
     tcase_add_loop_test(tcase, who_goes_away_after_it_is_not, 0, VERSION_COUNT);
     tcase_add_test(tcase, nothing_in_common_has_a_sentence_and_an_alert);
-    tcase_add_loop_test(tcase, alpn_selects_http_1_1, 0, VERSION_COUNT);
+    tcase_add_loop_test(tcase, alpn_selects_http_1, 0, VERSION_COUNT);
     tcase_add_loop_test(tcase, min_version_1_3_refuses_1_2, 0, VERSION_COUNT);
     tcase_add_loop_test(tcase, rsa_and_ecdsa_certificates_side_by_side, 0, VERSION_COUNT);
     tcase_add_test(tcase, sec_38_renegotiation_is_refused);
