@@ -165,10 +165,13 @@ class Gateway:
 
     # clients ------------------------------------------------------------------------------------------------------
 
-    def connect(self, host, credential=None, ca=None, version=None, session=None, context=None, sni=True, port=None):
+    def connect(self, host, credential=None, ca=None, version=None, session=None, context=None, sni=True, port=None,
+                half_closing=False):
         context = context or client_context(credential, ca, version)
         raw = socket.create_connection(("127.0.0.1", port or self.port), timeout=PATIENCE)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if half_closing:
+            return Client(HalfClosingTls(raw, context, host), host)
         try:
             tls = context.wrap_socket(raw, server_hostname=host if sni else None, session=session)
         except BaseException:
@@ -204,6 +207,41 @@ def client_context(credential=None, ca=None, version=None):
     if credential:
         context.load_cert_chain(str(credential.cert), str(credential.key))
     return context
+
+
+class HalfClosingTls:
+    """TLS over memory buffers, for what ssl.SSLSocket cannot do: send close_notify and read on."""
+
+    def __init__(self, raw, context, host):
+        self.raw, self.incoming, self.outgoing = raw, ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.object = context.wrap_bio(self.incoming, self.outgoing, server_hostname=host)
+        self._call(self.object.do_handshake)
+
+    def _call(self, function, *arguments):
+        while True:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                result = function(*arguments)
+                self.raw.sendall(self.outgoing.read())
+                return result
+            self.raw.sendall(self.outgoing.read())
+            data = self.raw.recv(65536)
+            self.incoming.write(data) if data else self.incoming.write_eof()
+
+    def sendall(self, data):
+        self._call(self.object.write, data)
+
+    def recv(self, size):
+        with contextlib.suppress(ssl.SSLZeroReturnError):
+            return self._call(self.object.read, size)
+        return b""
+
+    def shutdown_write(self):
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.object.unwrap()
+        self.raw.sendall(self.outgoing.read())
+
+    def close(self):
+        self.raw.close()
 
 
 class Response:
@@ -343,13 +381,6 @@ class Client:
         """Sends bytes, reads one response."""
         self.send(data)
         return self.reader.response(method)
-
-    def shutdown_write(self):
-        """close_notify and no more; what the server still says can be read."""
-        with contextlib.suppress(ssl.SSLError, OSError):
-            self.tls.settimeout(0)
-            self.tls.unwrap()
-        self.tls.settimeout(PATIENCE)
 
     def read_to_end(self):
         """Everything until the server closes, cleanly or by a reset."""

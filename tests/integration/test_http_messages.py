@@ -72,9 +72,9 @@ def test_pipelined_requests_byte_by_byte(front):
 
 def test_requests_before_a_half_close_are_still_answered(front):
     gateway, origin = front()
-    with gateway.connect("open.test") as client:
+    with gateway.connect("open.test", half_closing=True) as client:
         client.send("GET /a HTTP/1.1\r\nHost: open.test\r\n\r\nGET /b HTTP/1.1\r\nHost: open.test\r\n\r\n")
-        client.shutdown_write()
+        client.tls.shutdown_write()
         assert client.reader.response().status == 200
         last = client.reader.response()
         assert last.status == 200
