@@ -86,8 +86,10 @@ static void setup(void) {
     other_ca = make(&(struct testpki_spec){.cn = "Other CA", .is_ca = true});
     intermediate = make(&(struct testpki_spec){.cn = "Intermediate", .is_ca = true, .issuer = &ca});
     server = make(&(struct testpki_spec){.cn = "a.test", .san = "DNS:a.test", .extended_key_usage = "serverAuth"});
-    rsa_server = make(&(struct testpki_spec){
-        .cn = "a.test", .san = "DNS:a.test", .extended_key_usage = "serverAuth", .key = testpki_key_rsa(2048)});
+    EVP_PKEY *rsa = testpki_key_rsa(2048); /* the certificate takes a reference of its own */
+    rsa_server = make(
+        &(struct testpki_spec){.cn = "a.test", .san = "DNS:a.test", .extended_key_usage = "serverAuth", .key = rsa});
+    EVP_PKEY_free(rsa);
     client_cert = make(&(struct testpki_spec){.cn = "client", .issuer = &ca});
     put_pem("ca.pem", &ca, NULL, false);
     put_pem("a.pem", &server, NULL, false);
@@ -95,7 +97,7 @@ static void setup(void) {
     put_pem("client.pem", &client_cert, NULL, true);
     put_crl("ca.crl", &ca, "5", 0, 30);
     put("token", SLICE("secret token\n"));
-    put("empty", SLICE_NONE);
+    put("empty", SLICE(""));
     put("garbage", SLICE("\x01garbage\n"));
     char *path = path_join(directory, "dir");
     ck_assert_int_eq(mkdir(path, 0700), 0);
@@ -430,7 +432,7 @@ static void expect_reload(const struct plan *before, const struct plan *after, c
     ck_assert_msg(is_good && first.crl_count == 1, "%s", said);
     mem_free(said);
     struct crl *in_force = first.crls[0].crl;
-    put("ca.crl", SLICE_NONE);
+    put("ca.crl", SLICE(""));
     said = ask(after, &first, &second, &is_good);
     ck_assert_msg(is_good, "%s", said);
     ck_assert_msg(said_part ? strstr(said, said_part) != NULL : *said == '\0', "%s", said);
