@@ -54,8 +54,8 @@ struct crl_sink {
     int (*refused)(void *arg, const struct crl_refusal *refusal, const struct err *err);
     void *arg;
 };
-/* Like crl_load_file, but the sink decides what an unusable list means. -1 also for a file that cannot be read or holds
- * no list. */
+/* Like crl_load_file, but the sink decides what an unusable list, or a file without any, means. -1 of its own only for
+ * a file that cannot be read. */
 MUST_CHECK int crl_load_each(const char *path, const struct cert_list *issuers, const struct crl_sink *sink,
                              struct err *err);
 /* From the block of another process's crl_bytes() (not copied; must outlive the object). Bounds are checked, so a

@@ -413,7 +413,12 @@ static int judge(struct request *request) {
     struct err err = {""};
     struct verify_report report;
     struct trace trace;
-    struct trust *trust = trust_new(&request->bundle, 1, &err);
+    INVARIANT(request->given.count > 0);
+    struct trust *trust = NULL;
+    if (request->bundle.certs.count == 0)
+        (void)err_set(&err, "none of the certificates of --ca is a CA certificate");
+    else
+        trust = trust_new(&request->bundle, 1, &err);
     if (trust == NULL)
         return fail_early(request, REASON_CERTIFICATE_UNTRUSTED, &err);
     trace_init(&trace);

@@ -135,8 +135,10 @@ static int each_block(int fd, const struct cert_list *issuers, const struct crl_
     }
     if (status == 0 && pem->has_failed)
         status = err_set(err, "cannot be read: %s", strerror(errno));
-    if (status == 0 && count == 0)
-        status = err_set(err, "holds no CRL (neither DER nor a \"BEGIN X509 CRL\" line)");
+    if (status == 0 && count == 0) {
+        (void)err_set(err, "holds no CRL (neither DER nor a \"BEGIN X509 CRL\" line)");
+        status = sink->refused(sink->arg, &(struct crl_refusal){.fault = CRL_MALFORMED}, err);
+    }
     mem_free(pem);
     return status;
 }

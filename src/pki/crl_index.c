@@ -14,6 +14,7 @@
 
 #define RECORD_OVERHEAD 7 /* length, date, reason */
 #define DATE_MAX ((INT64_C(1) << 39) - 1)
+#define NO_REASON 0xff
 #define PER_BUCKET 4
 #define BUCKET_MAX 255 /* with a keyed hash only repetitions of one serial number can fill a bucket so */
 #define BUCKET_BITS_MAX 30
@@ -94,7 +95,7 @@ bool crl_entries_add(struct crl_entries *entries, struct slice serial, time_t re
     at += serial.len;
     for (int shift = 32; shift >= 0; shift -= 8)
         *at++ = (uint8_t)((uint64_t)date >> shift);
-    *at = (uint8_t)(int8_t)reason;
+    *at = reason < 0 ? NO_REASON : (uint8_t)reason;
     entries->len += serial.len + RECORD_OVERHEAD;
     entries->count++;
     return true;
@@ -245,7 +246,7 @@ static void read_entry(const uint8_t *record, struct crl_entry *entry_out) {
     for (int i = 0; i < 5; i++)
         date = date << 8 | *at++;
     entry_out->revoked_at = (time_t)((int64_t)(date << 24) >> 24); /* sign of 40 bits */
-    entry_out->reason = (int8_t)*at;
+    entry_out->reason = *at == NO_REASON ? -1 : *at;
 }
 
 bool crl_lookup(const struct crl *crl, struct slice serial, struct crl_entry *entry_out) {

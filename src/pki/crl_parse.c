@@ -245,10 +245,10 @@ static int read_entry_extensions(struct crl_parse *parse, struct slice rest, int
             return malformed(parse, "extension of an entry");
         if (is_ce(&extension, CE_REASON_CODE)) {
             struct slice value = extension.value, reason;
-            if (!der_take(&value, DER_ENUMERATED, &reason) || value.len != 0 || reason.len != 1 || reason.ptr[0] < 0 ||
-                reason.ptr[0] > REASON_MAX)
+            if (!der_take(&value, DER_ENUMERATED, &reason) || value.len != 0 || reason.len != 1 ||
+                (uint8_t)reason.ptr[0] > REASON_MAX)
                 return malformed(parse, "reasonCode");
-            *reason_out = reason.ptr[0];
+            *reason_out = (uint8_t)reason.ptr[0];
         } else if (is_ce(&extension, CE_CERTIFICATE_ISSUER)) {
             return fail(parse, CRL_UNSUPPORTED,
                         "is indirect (an entry names a certificateIssuer), which is not supported");

@@ -65,7 +65,7 @@ static void texts_init(struct arena *arena, struct texts *texts, int count) {
 }
 
 static void texts_add(struct texts *texts, struct slice text) {
-    if (text.ptr != NULL && texts->count < TEXTS_MAX)
+    if (text.ptr != NULL && texts->items != NULL && texts->count < TEXTS_MAX)
         texts->items[texts->count++] = text;
 }
 

@@ -23,6 +23,6 @@ void pem_stream_init(struct pem_stream *pem, crl_read_fn *read, void *source, co
 /* Goes to the next block, past what is left of this one. False if there is none. */
 bool pem_stream_find(struct pem_stream *pem);
 /* A crl_read_fn over the block's content. -1 for a character that is not base64, or a missing END line. */
-long pem_stream_read(void *pem, void *buf, size_t size);
+long pem_stream_read(void *arg, void *buf, size_t size);
 
 #endif
