@@ -104,6 +104,7 @@ static void open_pending(struct listeners *listeners, struct worker *worker) {
 static void retire(struct listeners *listeners, struct listener *listener) {
     log_info("no longer listening on %s", listener->address);
     acceptor_close(&listener->acceptor);
+    listener->known_as.index = SIZE_MAX; /* a handshake still going on gets no other listener's no_sni */
     list_remove(&listener->node);
     list_push_back(&listeners->retired, &listener->node);
 }
