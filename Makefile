@@ -29,7 +29,7 @@ MAKEFLAGS += --no-print-directory
 # scripts/lint checks the includes against the same lists.
 LEVEL_0 := base
 LEVEL_1 := io http pki conf
-LEVEL_2 := tls route
+LEVEL_2 := tls route ipc
 LEVEL_3 := policy upstream
 LEVEL_4 := snapshot
 LEVEL_5 := proxy

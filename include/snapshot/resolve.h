@@ -35,4 +35,9 @@ void resolved_fini(struct resolved *resolved);
 MUST_CHECK int resolve_file(const char *path, const struct resolved *previous, struct conf_messages *messages, struct conf **conf_out,
                             struct resolved *resolved_out);
 
+/* The CRL files alone were changed: reads them again for a configuration that is in force (conf as it was resolved; the YAML file is not looked at). What cannot be used, or is older, keeps its
+ * last good list, with a warning. *changed_out: whether anything differs from previous. */
+MUST_CHECK int resolve_refresh_crls(struct conf *conf, const struct resolved *previous, struct conf_messages *messages,
+                                    struct resolved *resolved_out, bool *changed_out);
+
 #endif

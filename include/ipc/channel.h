@@ -1,0 +1,89 @@
+/*
+ * channel: messages with descriptors between master and its children, over a SOCK_SEQPACKET socketpair. Bounded and checked on receipt: a message has a known type, a size
+ * within IPC_TEXT_MAX, at most IPC_FDS_MAX descriptors, and comes from the one process at the other end. What a worker may send is small and means
+ * little; master and control survive a worker that lies (fuzz_ipc).
+ *
+ * Sending never blocks: messages queue up to a bound; a child that does not read is broken and its owner ends it.
+ */
+#ifndef SALLYPORT_IPC_CHANNEL_H
+#define SALLYPORT_IPC_CHANNEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/slice.h"
+#include "io/loop.h"
+
+#define IPC_TEXT_MAX (16 * 1024)
+#define IPC_FDS_MAX 8
+
+/* clang-format off */
+#define IPC_TYPES(X) \
+    /* control to master: a generation, item by item, then END; master to worker: the same, then PREPARE */ \
+    X(GENERATION_BEGIN, "number = generation; value = workers; text = shutdown timeout in ms") \
+    X(DOCUMENT, "fd = sealed resolved document") \
+    X(SECRET, "fd = sealed bytes; text = digest") \
+    X(CRL, "fd = sealed index (crl_bytes); text = digest of the file") \
+    X(LISTENER, "text = address as configured; master to worker also: fd = socket, value = its index; a worker may have several of one address") \
+    X(GENERATION_END, "") \
+    /* master to worker */ \
+    X(PREPARE, "number = generation") \
+    X(COMMIT, "number = generation") \
+    X(ABORT, "number = generation") \
+    X(TICKET_KEYS, "fd = sealed ticket keys, newest first") \
+    X(DRAIN, "value = timeout in ms; finish and exit") \
+    /* worker to master */ \
+    X(PREPARED, "number = generation") \
+    X(FAILED, "number = generation; text = why") \
+    X(ALIVE, "number = a counter; once a second, for the watchdog") \
+    /* master to control */ \
+    X(RELOAD, "") \
+    X(REOPEN_LOGS, "") \
+    X(COMMITTED, "number = generation") \
+    X(REJECTED, "number = generation; text = why") \
+    X(LOG_PIPE, "fd = read end; value = worker index, -1: master's") \
+    X(METRICS, "fd = region; value = worker index") \
+    X(WORKER_GONE, "value = worker index: absorb its region") \
+    X(STOP, "value = 1: not ready for new clients; 2: exit") \
+    /* control to master */ \
+    X(READY, "start-up is over") \
+    X(EXITING, "value = exit status: the configuration is bad at start")
+/* clang-format on */
+
+enum ipc_type {
+    IPC_NONE,
+#define X(name, help) IPC_##name,
+    IPC_TYPES(X)
+#undef X
+        IPC_TYPE_COUNT
+};
+
+struct ipc_message {
+    enum ipc_type type;
+    uint64_t number;
+    int64_t value;
+    struct slice text;         /* received: valid during the call */
+    int fds[IPC_FDS_MAX];      /* received: the callee's to close or keep */
+    int fd_count;
+};
+
+struct channel;
+
+/* "COMMIT" etc., for logs. */
+const char *ipc_type_name(enum ipc_type type);
+/* A connected pair for parent and child; close-on-exec. */
+MUST_CHECK int channel_pair(int *parent_out, int *child_out, struct err *err);
+/* fd is taken over. message is called for each; closed once, when the other side is gone or has broken the rules (text says which; "" for gone). */
+struct channel *channel_open(struct loop *loop, int fd, void (*message)(void *owner, struct ipc_message *message),
+                             void (*closed)(void *owner, const char *fault), void *owner);
+/* Descriptors are duplicated into the message: they stay the caller's. false: the queue is full (1024 messages). */
+MUST_CHECK bool channel_send(struct channel *channel, const struct ipc_message *message);
+/* Waits until everything is sent, at most timeout_ms (before an exit). */
+void channel_flush(struct channel *channel, int timeout_ms);
+void channel_close(struct channel **channel);
+
+/* The frame as bytes: pure, for the fuzzer. Returns false for what would be refused. */
+bool ipc_decode(struct slice frame, struct ipc_message *message_out);
+
+#endif
