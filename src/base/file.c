@@ -1,5 +1,5 @@
 /*
- * file: reading a whole file within a bound, and joining paths. Pipes and devices are read too (`verify` is used with
+ * file: reading a whole file within a bound, telling whether one changed, and joining paths. Pipes and devices are read too (`verify` is used with
  * process substitution); the bound holds for them as well.
  */
 #include "base/file.h"
@@ -63,6 +63,28 @@ out:
     if (fd >= 0)
         close(fd);
     return result;
+}
+
+static int64_t ns_of(const struct timespec *time) { return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec; }
+
+void file_stamp_take(const char *path, struct file_stamp *stamp_out) {
+    struct stat st;
+    *stamp_out = (struct file_stamp){.error = 0};
+    if (stat(path, &st) < 0) {
+        stamp_out->error = errno;
+        return;
+    }
+    stamp_out->is_regular = S_ISREG(st.st_mode);
+    stamp_out->device = (uint64_t)st.st_dev;
+    stamp_out->inode = (uint64_t)st.st_ino;
+    stamp_out->size = (uint64_t)st.st_size;
+    stamp_out->modified_ns = ns_of(&st.st_mtim);
+    stamp_out->changed_ns = ns_of(&st.st_ctim);
+}
+
+bool file_stamp_equal(const struct file_stamp *a, const struct file_stamp *b) {
+    return a->error == b->error && a->device == b->device && a->inode == b->inode && a->size == b->size &&
+           a->modified_ns == b->modified_ns && a->changed_ns == b->changed_ns;
 }
 
 char *path_join(const char *directory, const char *path) {
