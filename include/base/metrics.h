@@ -60,13 +60,16 @@ void metric_forget(enum metric metric);
 int64_t metric_value(enum metric metric, ...);
 void metrics_render(struct sbuf *out);
 
-/* Shared memory: a worker keeps its series in a region of metrics_region_size() bytes (zeroed, base/memfd.h) that control maps read-only. Call before the first metric. */
+/* Shared memory: a worker keeps its series in a region of metrics_region_size() bytes (zeroed, base/memfd.h; a new one
+ * for each process, also for a successor) that control maps read-only. Call before the first metric. */
 size_t metrics_region_size(void);
 void metrics_use_region(void *region);
-/* This process's series and those of the regions, summed by family and labels (gauges too: each process sets only what is its own). A region's writer may be dead or lie:
- * every bound is checked, nothing but the numbers shown can be wrong. */
+/* This process's series and those of the regions, summed by family and labels (gauges too: each process sets only what
+ * is its own). A region's writer may be dead or lie: every bound is checked, nothing but the series it claims to have
+ * can be wrong. */
 void metrics_render_all(const void *const *regions, size_t count, struct sbuf *out);
-/* Folds a dead process's counters and histograms (not gauges) into this process's own, so that counters never go back. */
+/* Folds a dead process's counters and histograms (not gauges) into this process's own, so that counters never go back.
+ */
 void metrics_absorb(const void *region);
 
 #endif

@@ -4,6 +4,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static struct sbuf out;
 
@@ -114,6 +117,175 @@ END_TEST
 START_TEST(a_counter_that_goes_down_aborts) { metric_add(METRIC_RELOADS, -1, "ok"); }
 END_TEST
 
+/* --- regions ---------------------------------------------------------------------------------------------------- */
+
+static void *new_region(void) {
+    void *region = mmap(NULL, metrics_region_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ck_assert(region != MAP_FAILED);
+    return region;
+}
+
+/* Runs count() in another process that keeps its series in the region. */
+static void count_elsewhere(void *region, void (*count)(void)) {
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        metrics_use_region(region);
+        count();
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+}
+
+static bool sum_has(const void *const *regions, size_t count, const char *text) {
+    sbuf_clear(&out);
+    metrics_render_all(regions, count, &out);
+    return strstr(sbuf_text(&out), text) != NULL;
+}
+
+static void count_some(void) {
+    metric_add(METRIC_CONNECTIONS_TOTAL, 3, "a:1");
+    metric_add(METRIC_CONNECTIONS, 2, "idle");
+    metric_observe(METRIC_HANDSHAKE_SECONDS, 0.002, "false");
+    metric_set(METRIC_CRL_ENTRIES, 9, "gone");
+    metric_set(METRIC_CRL_ENTRIES, 8, "back");
+    metric_forget(METRIC_CRL_ENTRIES);
+    metric_add(METRIC_CRL_ENTRIES, 5, "back");
+}
+
+START_TEST(processes_are_summed) {
+    void *regions[] = {new_region(), new_region(), new_region()};
+    const void *const *all = (const void *const *)regions;
+    count_elsewhere(regions[0], count_some);
+    count_elsewhere(regions[1], count_some);
+    metric_add(METRIC_CONNECTIONS_TOTAL, 1, "a:1");
+    metric_add(METRIC_RELOADS, 1, "ok");
+    ck_assert(sum_has(all, 3, "\nsallyport_connections_total{listener=\"a:1\"} 7\n"));
+    ck_assert(sum_has(all, 3, "\nsallyport_connections{state=\"idle\"} 4\n"));
+    ck_assert(sum_has(all, 3, "\nsallyport_reloads_total{result=\"ok\"} 1\n"));
+    ck_assert(sum_has(all, 3, "\nsallyport_handshake_duration_seconds_count{resumed=\"false\"} 2\n"));
+    ck_assert(sum_has(all, 3, "\nsallyport_handshake_duration_seconds_sum{resumed=\"false\"} 0.004000\n"));
+    ck_assert(sum_has(all, 3, "{ca_bundle=\"back\"} 10\n"));
+    ck_assert(!sum_has(all, 3, "gone"));
+    /* Reading changed nothing. */
+    ck_assert_int_eq(metric_value(METRIC_CONNECTIONS_TOTAL, "a:1"), 1);
+    ck_assert(rendering_has("\nsallyport_connections_total{listener=\"a:1\"} 1\n"));
+}
+END_TEST
+
+START_TEST(a_dead_process_leaves_its_counters_but_not_its_gauges) {
+    void *region = new_region(), *next = new_region();
+    const void *const *all = (const void *const *)&next;
+    count_elsewhere(region, count_some);
+    count_elsewhere(next, count_some);
+    metrics_absorb(region);
+    ck_assert(rendering_has("\nsallyport_connections_total{listener=\"a:1\"} 3\n"));
+    ck_assert(!rendering_has("state=\"idle\""));
+    ck_assert(sum_has(all, 1, "\nsallyport_connections_total{listener=\"a:1\"} 6\n"));
+    ck_assert(sum_has(all, 1, "\nsallyport_handshake_duration_seconds_count{resumed=\"false\"} 2\n"));
+    ck_assert(sum_has(all, 1, "\nsallyport_connections{state=\"idle\"} 2\n"));
+}
+END_TEST
+
+START_TEST(what_is_counted_in_a_region_is_found_there) {
+    void *region = new_region();
+    metrics_use_region(region);
+    count_some();
+    ck_assert_int_eq(metric_value(METRIC_CONNECTIONS_TOTAL, "a:1"), 3);
+    ck_assert_int_eq(metric_value(METRIC_CRL_ENTRIES, "back"), 5);
+    ck_assert_int_eq(metric_value(METRIC_CRL_ENTRIES, "gone"), 0);
+    ck_assert(rendering_has("\nsallyport_connections_total{listener=\"a:1\"} 3\n"));
+}
+END_TEST
+
+static void count_much(void) {
+    char name[1000];
+    for (int i = 0; i < METRIC_SERIES_MAX + 100; i++) {
+        snprintf(name, sizeof name, "%0900d", i);
+        metric_add(METRIC_BYTES_IN, 1, name);
+    }
+    for (int i = 0; i < METRIC_SERIES_MAX - 100; i++) {
+        snprintf(name, sizeof name, "%0900d", i);
+        metric_add(METRIC_BYTES_OUT, 1, name);
+    }
+}
+
+START_TEST(a_full_region_counts_under_other) {
+    void *region = new_region();
+    const void *const *all = (const void *const *)&region;
+    count_elsewhere(region, count_much);
+    ck_assert(sum_has(all, 1, "bytes_received_total{hostname=\"other\"} 101\n"));
+    const char *other = strstr(sbuf_text(&out), "bytes_sent_total{hostname=\"other\"} ");
+    ck_assert_ptr_nonnull(other);
+    int series = 0;
+    for (const char *at = sbuf_text(&out); (at = strstr(at, "bytes_sent_total{")); at++)
+        series++;
+    ck_assert_int_lt(series, METRIC_SERIES_MAX - 100);
+    /* All were counted, in their own series or together. */
+    ck_assert_int_eq(series - 1 + atoi(strchr(other, '}') + 2), METRIC_SERIES_MAX - 100);
+}
+END_TEST
+
+/* Every line is a comment or a name, labels and a number; without ck_assert, which is slow. */
+static bool is_text(void) {
+    struct slice rest = sbuf_slice(&out), line;
+    bool is_good = true;
+    while (rest.len > 0) {
+        rest = slice_cut(rest, '\n', &line);
+        is_good = is_good && (slice_starts_with(line, SLICE("# ")) || slice_starts_with(line, SLICE("sallyport_")));
+        for (size_t i = 0; i < line.len; i++)
+            is_good = is_good && (unsigned char)line.ptr[i] >= ' ';
+    }
+    return is_good;
+}
+
+START_TEST(a_region_that_lies_spoils_numbers_only) {
+    unsigned char *region = new_region(), *lying = new_region();
+    const void *const *all = (const void *const *)&lying;
+    uint64_t used;
+    count_elsewhere(region, count_some);
+    memcpy(&used, region + 8, sizeof used);
+    ck_assert_uint_lt(used, 2000);
+    sbuf_fini(&out);
+    sbuf_init(&out, 1 << 20);
+    static const unsigned char values[] = {0, 1, 7, 8, 0x0a, 0x22, 0x7f, 0x80, 0xff};
+    for (size_t at = 0; at < 16 + used; at++) {
+        for (size_t i = 0; i < sizeof values; i++) {
+            memcpy(lying, region, 16 + used);
+            lying[at] = values[i];
+            ck_assert(sum_has(all, 1, "# TYPE sallyport_info gauge\n"));
+            ck_assert(!out.overflow);
+            ck_assert(values[i] < ' ' || is_text());
+        }
+    }
+    memset(lying, 0xff, metrics_region_size());
+    ck_assert(sum_has(all, 1, "# TYPE sallyport_info gauge\n"));
+    memset(lying + 16, 0, metrics_region_size() - 16);
+    memcpy(lying, region, 8);
+    ck_assert(sum_has(all, 1, "# TYPE sallyport_info gauge\n"));
+}
+END_TEST
+
+START_TEST(counters_of_a_region_that_lies_do_not_go_back) {
+    unsigned char *region = new_region();
+    count_elsewhere(region, count_some);
+    uint64_t before = 3, after = (uint64_t)-3;
+    unsigned char *value = memmem(region, 4096, &before, sizeof before);
+    ck_assert_ptr_nonnull(value);
+    memcpy(value, &after, sizeof after);
+    metric_add(METRIC_CONNECTIONS_TOTAL, 5, "a:1");
+    metrics_absorb(region);
+    ck_assert_int_eq(metric_value(METRIC_CONNECTIONS_TOTAL, "a:1"), 5);
+}
+END_TEST
+
+START_TEST(a_region_comes_before_the_first_metric) {
+    metric_add(METRIC_RELOADS, 1, "ok");
+    metrics_use_region(new_region());
+}
+END_TEST
+
 Suite *base_metrics_suite(void);
 Suite *base_metrics_suite(void) {
     Suite *suite = suite_create("metrics");
@@ -126,6 +298,13 @@ Suite *base_metrics_suite(void) {
     tcase_add_test(tcase, a_forgotten_family_starts_anew);
     tcase_add_test(tcase, a_family_is_bounded);
     tcase_add_test(tcase, every_family_is_named_and_explained_once);
+    tcase_add_test(tcase, processes_are_summed);
+    tcase_add_test(tcase, a_dead_process_leaves_its_counters_but_not_its_gauges);
+    tcase_add_test(tcase, what_is_counted_in_a_region_is_found_there);
+    tcase_add_test(tcase, a_full_region_counts_under_other);
+    tcase_add_test(tcase, a_region_that_lies_spoils_numbers_only);
+    tcase_add_test(tcase, counters_of_a_region_that_lies_do_not_go_back);
+    tcase_add_test_raise_signal(tcase, a_region_comes_before_the_first_metric, SIGABRT);
     tcase_add_test_raise_signal(tcase, a_counter_that_goes_down_aborts, SIGABRT);
     suite_add_tcase(suite, tcase);
     return suite;
