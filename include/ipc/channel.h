@@ -17,13 +17,15 @@
 
 #define IPC_TEXT_MAX (16 * 1024)
 #define IPC_FDS_MAX 8
+#define IPC_QUEUE_MAX 4096
+#define IPC_FRAME_MAX (24 + IPC_TEXT_MAX)
 
 /* clang-format off */
 #define IPC_TYPES(X) \
     /* control to master: a generation, item by item, then END; master to worker: the same, then PREPARE */ \
-    X(GENERATION_BEGIN, "number = generation; value = workers; text = shutdown timeout in ms") \
+    X(GENERATION_BEGIN, "number = generation; value = workers; text = shutdown timeout in ms and the error log's level") \
     X(DOCUMENT, "fd = sealed resolved document") \
-    X(SECRET, "fd = sealed bytes; text = digest") \
+    X(SECRETS, "fd = sealed secrets, all of them: digest (64 bytes), size (8 bytes), bytes") \
     X(CRL, "fd = sealed index (crl_bytes); text = digest of the file") \
     X(LISTENER, "text = address as configured; master to worker also: fd = socket, value = its index; a worker may have several of one address") \
     X(GENERATION_END, "") \
@@ -32,6 +34,7 @@
     X(COMMIT, "number = generation") \
     X(ABORT, "number = generation") \
     X(TICKET_KEYS, "fd = sealed ticket keys, newest first") \
+    X(LIMITS, "fd = the shared table of limits; value = the receiver's row") \
     X(DRAIN, "value = timeout in ms; finish and exit") \
     /* worker to master */ \
     X(PREPARED, "number = generation") \
@@ -42,9 +45,10 @@
     X(REOPEN_LOGS, "") \
     X(COMMITTED, "number = generation") \
     X(REJECTED, "number = generation; text = why") \
-    X(LOG_PIPE, "fd = read end; value = worker index, -1: master's") \
-    X(METRICS, "fd = region; value = worker index") \
+    X(LOG_PIPE, "fd = read end; value = worker index, -1: master's; to a worker: fd = write end") \
+    X(METRICS, "fd = region; value = worker index, -1: the receiver's own, -2: of one that is gone, to be absorbed; to a worker: its own") \
     X(WORKER_GONE, "value = worker index: absorb its region") \
+    X(WORKERS_SERVING, "value = how many workers take clients") \
     X(STOP, "value = 1: not ready for new clients; 2: exit") \
     /* control to master */ \
     X(READY, "start-up is over") \
@@ -64,7 +68,7 @@ struct ipc_message {
     uint64_t number;
     int64_t value;
     struct slice text;         /* received: valid during the call */
-    int fds[IPC_FDS_MAX];      /* received: the callee's to close or keep */
+    int fds[IPC_FDS_MAX];      /* received: the callee's to keep, by ipc_message_take_fd(); what is left is closed after the call */
     int fd_count;
 };
 
@@ -77,13 +81,19 @@ MUST_CHECK int channel_pair(int *parent_out, int *child_out, struct err *err);
 /* fd is taken over. message is called for each; closed once, when the other side is gone or has broken the rules (text says which; "" for gone). */
 struct channel *channel_open(struct loop *loop, int fd, void (*message)(void *owner, struct ipc_message *message),
                              void (*closed)(void *owner, const char *fault), void *owner);
-/* Descriptors are duplicated into the message: they stay the caller's. false: the queue is full (1024 messages). */
+/* Descriptors are duplicated into the message: they stay the caller's. false: the queue is full (IPC_QUEUE_MAX messages), or no descriptor is free. To one who
+ * is gone everything can be sent; closed() says so in its time. */
 MUST_CHECK bool channel_send(struct channel *channel, const struct ipc_message *message);
 /* Waits until everything is sent, at most timeout_ms (before an exit). */
 void channel_flush(struct channel *channel, int timeout_ms);
 void channel_close(struct channel **channel);
 
+/* The i-th descriptor, now the caller's; -1 if it is not there (the receiver had none left to take it with). */
+int ipc_message_take_fd(struct ipc_message *message, int i);
+
 /* The frame as bytes: pure, for the fuzzer. Returns false for what would be refused. */
 bool ipc_decode(struct slice frame, struct ipc_message *message_out);
+/* Returns the frame's size; the text must not be longer than IPC_TEXT_MAX. */
+size_t ipc_encode(const struct ipc_message *message, char frame_out[IPC_FRAME_MAX]);
 
 #endif
