@@ -194,6 +194,7 @@ struct conf {
     struct arena *arena;
     const char *file;         /* path as given, for messages */
     int64_t workers;          /* 0: auto */
+    struct conf_text user;    /* absent: sallyport, else nobody */
     int64_t shutdown_timeout_ms;
     CONF_LIST(struct conf_listener) listeners;
     struct conf_log log;

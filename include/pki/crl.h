@@ -62,6 +62,8 @@ MUST_CHECK int crl_load_each(const char *path, const struct cert_list *issuers, 
  * damaged block is an error and nothing worse. */
 MUST_CHECK struct crl *crl_from_bytes(struct slice block, struct err *err);
 struct slice crl_bytes(const struct crl *crl);
+/* The block goes with the last reference: release is called for it (memfd_unmap). */
+void crl_set_release(struct crl *crl, void (*release)(struct slice *block));
 struct crl *crl_ref(struct crl *crl);
 void crl_unref(struct crl **crl);
 

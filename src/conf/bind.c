@@ -350,9 +350,6 @@ static void bind_number(struct binder *binder, const struct field *field, const 
         *value_out = field->max;
     } else if (!check_range(binder, field, node, value)) {
         return;
-    } else if (field->later_above > 0 && value > field->later_above) {
-        conf_error(binder->messages, node->pos, "%s: more than %lld is not supported yet", binder->path,
-                   (long long)field->later_above);
     } else {
         *value_out = value;
     }

@@ -42,7 +42,7 @@ static void write_integer(struct json *json, const struct field *field) {
     json_open_object(json, NULL);
     json_str(json, "type", "integer");
     json_int(json, "minimum", field->min);
-    json_int(json, "maximum", field->later_above > 0 ? field->later_above : field->max);
+    json_int(json, "maximum", field->max);
     json_close_object(json);
     if (field->zero_word) {
         json_open_object(json, NULL);

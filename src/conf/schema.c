@@ -247,9 +247,11 @@ static const struct field test_fields[] = {
 static const struct object_type test_type = {"test", "tests", sizeof(struct conf_test), true, NULL, test_fields};
 
 static const struct field root_fields[] = {
-    ROW(conf, workers, .name = "workers", .type = FIELD_INT, .min = 1, .max = 1024, .later_above = 1, .zero_word = "auto", .fallback = "auto",
-        .doc = "Worker processes; `auto`: as many as there are CPUs."),
-    LATER("user", "The account taken on when started as root.", .example = "sallyport"),
+    ROW(conf, workers, .name = "workers", .type = FIELD_INT, .min = 1, .max = 64, .zero_word = "auto", .fallback = "auto",
+        .doc = "Worker processes; `auto`: as many as there are CPUs, 64 at most."),
+    ROW(conf, user, .name = "user", .type = FIELD_TEXT, .max = 64,
+        .doc = "The account that workers take on when started as root. Default: `sallyport` if there is such an account, else `nobody`.",
+        .example = "sallyport"),
     LATER("state_dir", "Where keys and fetched lists are kept.", .example = "/var/lib/sallyport"),
     ROW(conf, shutdown_timeout_ms, .name = "shutdown_timeout", .type = FIELD_DURATION, .min = 0, .max = DAYS, .fallback = "10s",
         .doc = "How long requests may take to finish after TERM; 0: no limit. Idle connections close at once."),

@@ -47,7 +47,6 @@ struct field {
     bool is_internal;      /* only in the resolved document */
     bool is_computed;      /* without a default of its own: check.c fills it in */
     int64_t min, max;      /* numbers: range; texts: most bytes (0: 4096); lists: fewest and most elements (0: any) */
-    int64_t later_above;   /* greater values are not supported yet; 0: none */
     bool is_zero_max;      /* 0 is accepted and means max */
     const char *zero_word; /* a word that stands for 0: `auto` */
     const char *fallback;  /* the default as the file would spell it; NULL: none */

@@ -25,6 +25,7 @@ struct crl {
     struct crl_head head; /* copied out: the block need not be aligned */
     const uint8_t *block;
     uint8_t *owned; /* block, or NULL when it is somebody else's */
+    void (*release)(struct slice *block); /* or NULL */
     const uint8_t *points, *directory, *records;
     const char *text;
 };
@@ -226,6 +227,8 @@ struct slice crl_bytes(const struct crl *crl) {
     return slice_make(crl->block, (size_t)crl->head.block_len);
 }
 
+void crl_set_release(struct crl *crl, void (*release)(struct slice *block)) { crl->release = release; }
+
 struct crl *crl_ref(struct crl *crl) {
     crl->refs++;
     return crl;
@@ -236,6 +239,9 @@ void crl_unref(struct crl **crl) {
     *crl = NULL;
     if (c == NULL || --c->refs > 0)
         return;
+    struct slice block = crl_bytes(c);
+    if (c->release)
+        c->release(&block);
     mem_free(c->owned);
     mem_free(c);
 }

@@ -1,7 +1,6 @@
 /*
- * ticket_keys: the keys that session tickets are sealed with (AES-256-CBC, HMAC-SHA256; RFC 5077 section 4). The owner
- * makes them once and rotates them; tickets.c seals with the newest and opens with that and the one before. Wiped on
- * free.
+ * ticket_keys: the keys that session tickets are sealed with (AES-256-CBC, HMAC-SHA256; RFC 5077 section 4). Master
+ * makes and rotates them for all workers; tickets.c seals with the newest and opens with any. Wiped on free.
  */
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
@@ -18,40 +17,30 @@ struct ticket_key {
     uint8_t hmac[SEAL_KEY_SIZE];
 };
 
+_Static_assert(sizeof(struct ticket_key) == TICKET_KEY_SIZE, "a key is its bytes");
+
 struct ticket_keys {
     EVP_CIPHER *cipher;
-    struct ticket_key current, previous;
-    bool has_previous;
-    bool has_age; /* created_ms is set: rotation has been called */
-    int64_t created_ms;
+    struct ticket_key keys[TICKET_KEYS_MAX]; /* newest first */
+    size_t count;
 };
-
-static void key_make(struct ticket_key *key) {
-    INVARIANT(RAND_bytes(key->name, sizeof key->name) == 1);
-    INVARIANT(RAND_priv_bytes(key->aes, sizeof key->aes) == 1);
-    INVARIANT(RAND_priv_bytes(key->hmac, sizeof key->hmac) == 1);
-}
 
 struct ticket_keys *ticket_keys_new(void) {
     struct ticket_keys *keys = NEW(struct ticket_keys);
     keys->cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
     INVARIANT(keys->cipher);
-    key_make(&keys->current);
+    INVARIANT(RAND_priv_bytes((unsigned char *)&keys->keys[0], sizeof keys->keys[0]) == 1);
+    keys->count = 1;
     return keys;
 }
 
-void ticket_keys_rotate(struct ticket_keys *keys, int64_t now_ms, int64_t rotation_ms) {
-    if (!keys->has_age) {
-        keys->has_age = true;
-        keys->created_ms = now_ms;
-    }
-    if (now_ms - keys->created_ms < rotation_ms) {
-        return;
-    }
-    keys->previous = keys->current;
-    keys->has_previous = true;
-    key_make(&keys->current);
-    keys->created_ms = now_ms;
+int ticket_keys_load(struct ticket_keys *keys, struct slice bytes, struct err *err) {
+    if (bytes.len == 0 || bytes.len % TICKET_KEY_SIZE != 0 || bytes.len > sizeof keys->keys)
+        return err_set(err, "%zu bytes are not 1 to %d ticket keys", bytes.len, TICKET_KEYS_MAX);
+    mem_wipe(keys->keys, sizeof keys->keys);
+    memcpy(keys->keys, bytes.ptr, bytes.len);
+    keys->count = bytes.len / TICKET_KEY_SIZE;
+    return 0;
 }
 
 void ticket_keys_free(struct ticket_keys **keys_ptr) {
@@ -79,7 +68,7 @@ static bool key_set_mac(const struct ticket_key *key, EVP_MAC_CTX *mac) {
 
 int ticket_keys_seal(const struct ticket_keys *keys, unsigned char *name_out, unsigned char *iv_out,
                      EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac) {
-    const struct ticket_key *key = &keys->current;
+    const struct ticket_key *key = &keys->keys[0];
     memcpy(name_out, key->name, TICKET_NAME_SIZE);
     bool is_set = RAND_bytes(iv_out, EVP_CIPHER_get_iv_length(keys->cipher)) == 1 &&
                   EVP_EncryptInit_ex(cipher, keys->cipher, NULL, key->aes, iv_out) == 1 && key_set_mac(key, mac);
@@ -88,14 +77,15 @@ int ticket_keys_seal(const struct ticket_keys *keys, unsigned char *name_out, un
 
 int ticket_keys_open(const struct ticket_keys *keys, const unsigned char *name, const unsigned char *iv,
                      EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac) {
-    bool is_current = memcmp(name, keys->current.name, TICKET_NAME_SIZE) == 0;
-    bool is_previous = !is_current && keys->has_previous && memcmp(name, keys->previous.name, TICKET_NAME_SIZE) == 0;
-    if (!is_current && !is_previous) {
+    size_t i = 0;
+    while (i < keys->count && memcmp(name, keys->keys[i].name, TICKET_NAME_SIZE) != 0)
+        i++;
+    if (i == keys->count) {
         return TICKET_KEY_NONE;
     }
-    const struct ticket_key *key = is_current ? &keys->current : &keys->previous;
+    const struct ticket_key *key = &keys->keys[i];
     if (EVP_DecryptInit_ex(cipher, keys->cipher, NULL, key->aes, iv) != 1 || !key_set_mac(key, mac)) {
         return TICKET_KEY_FAILED;
     }
-    return is_current ? TICKET_KEY_CURRENT : TICKET_KEY_PREVIOUS;
+    return i == 0 ? TICKET_KEY_CURRENT : TICKET_KEY_PREVIOUS;
 }

@@ -327,10 +327,6 @@ END_TEST
 
 START_TEST(what_comes_later_is_refused_and_never_ignored) {
     static const struct row rows[] = {
-        {LEAST "workers: 2\n", "f:4:10: workers: more than 1 is not supported yet\n"},
-        {LEAST "workers: 1\n", ""},
-        {LEAST "workers: auto\n", ""},
-        {LEAST "user: sallyport\n", "f:4:1: user: not supported yet\n"},
         {LEAST "state_dir: /var/lib/sallyport\n", "f:4:1: state_dir: not supported yet\n"},
         {LEAST "alerts: {webhooks: []}\n", "f:4:1: alerts: not supported yet\n"},
         {"listeners: [{address: '*:1', proxy_protocol: {trust: [10.0.0.0/8]}, trusted_forwarders: "
@@ -377,7 +373,10 @@ START_TEST(ranges_say_what_they_are) {
         {LEAST "upstreams: [{name: u, servers: [{address: 'h:1', weight: 0}]}]\n",
          "f:4:20: warning: upstream 'u' is unused\nf:4:58: upstreams[0].servers[0].weight: expected 1 to 1000, found "
          "'0'\n"},
-        {LEAST "workers: 0\n", "f:4:10: workers: expected 1 to 1024, found '0'\n"},
+        {LEAST "workers: 0\n", "f:4:10: workers: expected 1 to 64, found '0'\n"},
+        {LEAST "workers: 65\n", "f:4:10: workers: expected 1 to 64, found '65'\n"},
+        {LEAST "workers: 64\nuser: nobody\n", ""},
+        {LEAST "workers: auto\n", ""},
     };
     EXPECT_ROWS(rows);
 }

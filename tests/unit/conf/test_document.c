@@ -5,7 +5,7 @@
 #include "base/mem.h"
 
 #define EVERYTHING                                                                                                     \
-    "workers: 1\nshutdown_timeout: 1500ms\n"                                                                           \
+    "workers: 1\nuser: nobody\nshutdown_timeout: 1500ms\n"                                                                           \
     "listeners: [{address: '*:8443', no_sni: a.test}, {address: '[::1]:8444'}]\n"                                      \
     "log: {level: debug, file: e.log, access: off, audit: /var/log/a}\n"                                               \
     "admin: {address: '127.0.0.1:9443', token_file: token}\n"                                                          \
@@ -122,9 +122,9 @@ START_TEST(a_damaged_document_is_refused) {
         const char *from, *to, *said;
     } rows[] = {
         {"{", "", "not JSON"},
-        {"\"workers\":1", "\"workers\":2", "more than 1"},
+        {"\"workers\":1", "\"workers\":65", "expected 1 to 64"},
         {"\"workers\":1", "\"worker\":1", "unknown key"},
-        {"\"workers\":1", "\"user\":\"root\",\"workers\":1", "unknown key"},
+        {"\"workers\":1", "\"users\":\"root\",\"workers\":1", "unknown key"},
         {"\"workers\":1", "\"tests\":[],\"workers\":1", "unknown key"},
         {"\"workers\":1", "\"workers\":1,\"workers\":1", "not JSON"},
         {"\"workers\":1", "\"workers\":null", "expected auto or a number"},
