@@ -28,6 +28,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "base/metrics.h"
+#include "logsink_priv.h"
 
 #define SINK_BYTES (4 * 1024 * 1024)
 #define SINKS_MAX 16
@@ -49,7 +50,8 @@ struct output {
 struct logsink {
     struct list node;
     char *name;
-    struct output *output; /* NULL: off */
+    struct output *output;             /* NULL: off, or another takes the lines */
+    const struct logsink_taker *taker; /* NULL: the thread does */
     struct sbuf pending;
     struct sbuf writing; /* thread's */
     size_t writing_len;  /* of `writing`, for the caller */
@@ -92,16 +94,19 @@ static void append_line(struct logsink *sink, struct slice line) {
     }
 }
 
-/* In the form of the log's other lines: JSON or plain. */
-static void announce_drops(struct logsink *sink, bool as_json) {
-    char text[256], time_text[CLOCK_TEXT_SIZE];
-    unsigned long long count = sink->dropped - sink->announced;
+const char *logsink_format_drops(const char *name, bool as_json, uint64_t count, char text[LOGSINK_NOTICE_SIZE]) {
+    char time_text[CLOCK_TEXT_SIZE];
     clock_format_ms(clock_wall_us(), time_text);
-    snprintf(text, sizeof text,
+    snprintf(text, LOGSINK_NOTICE_SIZE,
              as_json ? "{\"time\":\"%s\",\"event\":\"log_lines_dropped\",\"log\":\"%s\",\"count\":%llu}"
                      : "%s warning log %s: %llu lines were dropped",
-             time_text, sink->name, count);
-    append_line(sink, slice_of(text));
+             time_text, name, (unsigned long long)count);
+    return text;
+}
+
+static void announce_drops(struct logsink *sink, bool as_json) {
+    char text[LOGSINK_NOTICE_SIZE];
+    append_line(sink, slice_of(logsink_format_drops(sink->name, as_json, sink->dropped - sink->announced, text)));
     sink->announced = sink->dropped;
 }
 
@@ -109,7 +114,7 @@ static void accept_line(struct logsink *sink, struct slice line) {
     size_t held = sink->pending.len + sink->writing_len;
     if (sink->is_full && held <= SINK_BYTES / 2)
         sink->is_full = false;
-    if (held + line.len + 1 > SINK_BYTES - 256) /* room for the announcement */
+    if (held + line.len + 1 > SINK_BYTES - LOGSINK_NOTICE_SIZE) /* room for the announcement */
         sink->is_full = true;
     if (sink->is_full) {
         sink->dropped++;
@@ -392,15 +397,26 @@ static struct output *find_output(const char *target) {
     return output_ref(target, -1);
 }
 
-struct logsink *logsink_open(const char *name, const char *target, struct err *err) {
-    bool is_off = strcmp(target, "off") == 0;
-    if (!is_off && start_writer(err) < 0)
-        return NULL;
+static struct logsink *sink_new(const char *name) {
     struct logsink *sink = NEW(struct logsink);
     sink->name = mem_strdup(name);
     sbuf_init(&sink->pending, SINK_BYTES);
     sbuf_init(&sink->writing, SINK_BYTES);
     metric_add(METRIC_LOG_DROPPED, 0, name);
+    return sink;
+}
+
+struct logsink *logsink_wrap(const char *name, const struct logsink_taker *taker) {
+    struct logsink *sink = sink_new(name);
+    sink->taker = taker;
+    return sink;
+}
+
+struct logsink *logsink_open(const char *name, const char *target, struct err *err) {
+    bool is_off = strcmp(target, "off") == 0;
+    if (!is_off && start_writer(err) < 0)
+        return NULL;
+    struct logsink *sink = sink_new(name);
     if (is_off)
         return sink;
 
@@ -456,12 +472,18 @@ void logsink_close(struct logsink **sink) {
 }
 
 void logsink_line(struct logsink *sink, struct slice line) {
-    if (!sink->output)
+    uint64_t dropped;
+    if (logsink_is_off(sink))
         return;
-    pthread_mutex_lock(&lock);
-    accept_line(sink, line);
-    uint64_t dropped = sink->dropped;
-    pthread_mutex_unlock(&lock);
+    if (sink->taker) {
+        sink->taker->line(sink->taker->arg, line);
+        dropped = sink->taker->dropped;
+    } else {
+        pthread_mutex_lock(&lock);
+        accept_line(sink, line);
+        dropped = sink->dropped;
+        pthread_mutex_unlock(&lock);
+    }
     if (dropped != sink->counted) {
         metric_add(METRIC_LOG_DROPPED, (int64_t)(dropped - sink->counted), sink->name);
         sink->counted = dropped;
@@ -478,10 +500,12 @@ void logsink_reopen(struct logsink *sink) {
 }
 
 uint64_t logsink_dropped(const struct logsink *sink) {
+    if (sink->taker)
+        return sink->taker->dropped;
     pthread_mutex_lock(&lock);
     uint64_t dropped = sink->dropped;
     pthread_mutex_unlock(&lock);
     return dropped;
 }
 
-bool logsink_is_off(const struct logsink *sink) { return !sink->output; }
+bool logsink_is_off(const struct logsink *sink) { return sink->taker ? sink->taker->is_off : !sink->output; }
