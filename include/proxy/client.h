@@ -54,7 +54,6 @@ struct client {
     int64_t timer_at_ms;           /* when timer fires, never later than the deadline; 0: it is not set */
     size_t queued;                 /* in the kernel when the client's turn began, or at the last look */
     size_t lingered;               /* bytes dropped while closing */
-    struct address_count *counted; /* its place in worker->per_address, or NULL */
 };
 
 struct client *client_open(struct worker *worker, const struct worker_listener *listener, int fd,

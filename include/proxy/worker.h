@@ -5,9 +5,9 @@
 #ifndef SALLYPORT_PROXY_WORKER_H
 #define SALLYPORT_PROXY_WORKER_H
 
+#include "base/limit_table.h"
 #include "base/list.h"
 #include "base/logsink.h"
-#include "base/map.h"
 #include "io/loop.h"
 #include "snapshot/snapshot.h"
 #include "upstream/pool.h"
@@ -21,7 +21,8 @@ struct worker {
     struct logsink *access, *audit;
     struct list clients; /* struct client, all */
     size_t client_count;
-    struct map per_address; /* client address (without port) to its count, while connections_per_ip is set */
+    struct limit_table *limits; /* of the whole gateway */
+    unsigned index;             /* of this worker in it */
     bool draining;
     void (*drained)(void *arg); /* when draining and the last client is gone */
     void *drained_arg;
@@ -33,20 +34,22 @@ struct worker {
 /* What is read from a client at once: one TLS record. */
 #define WORKER_BUFFER_SIZE (16 * 1024)
 
-/* How many clients come from one address. */
-struct address_count {
-    size_t clients;
-    char host[ADDR_TEXT_SIZE];
-};
-
 /* A listener as the worker knows it; app/ keeps it alive longer than the worker. */
 struct worker_listener {
     const char *address; /* as configured, for logs and metrics */
     size_t index;        /* of snapshot->listeners, kept up to date by app/ on reload */
 };
 
-/* Takes a reference of snapshot. The sinks stay the caller's. */
-struct worker *worker_new(struct loop *loop, struct snapshot *snapshot, struct logsink *access, struct logsink *audit);
+/* What a worker is made of; all but the snapshot, of which it takes a reference, stays the caller's and lives longer. */
+struct worker_source {
+    struct loop *loop;
+    struct snapshot *snapshot;
+    struct logsink *access, *audit;
+    struct limit_table *limits;
+    unsigned index;
+};
+
+struct worker *worker_new(const struct worker_source *source);
 /* Swaps the snapshot at once; live connections judge their next request by it, tunnels that lost their right are closed
  * within 2 s, the pool forgets endpoints that are gone. Takes its own reference. */
 void worker_publish(struct worker *worker, struct snapshot *snapshot);

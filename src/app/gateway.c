@@ -37,6 +37,7 @@ struct gateway {
     struct ticket_keys *keys;
     struct snapshot *snapshot; /* in force */
     struct worker *worker;
+    void *limits; /* memory of the worker's table */
     struct listeners listeners;
     struct logs logs;
     struct admin *admin;
@@ -167,7 +168,12 @@ static void commit(struct gateway *gateway, struct candidate *next) {
         gateway->worker->audit = audit;
         worker_publish(gateway->worker, next->snapshot);
     } else {
-        gateway->worker = worker_new(gateway->loop, next->snapshot, access, audit);
+        struct worker_source source = {.loop = gateway->loop,
+                                       .snapshot = next->snapshot,
+                                       .access = access,
+                                       .audit = audit,
+                                       .limits = limit_table_open(gateway->limits)};
+        gateway->worker = worker_new(&source);
     }
     logs_commit(&gateway->logs, &next->conf->log);
     listeners_commit(&gateway->listeners, next->snapshot, gateway->worker);
@@ -309,6 +315,7 @@ static void gateway_fini(struct gateway *gateway) {
     candidate_fini(&last);
     ticket_keys_free(&gateway->keys);
     logs_close(&gateway->logs);
+    mem_free(gateway->limits);
     loop_timer_free(&gateway->housekeeping);
     loop_free(gateway->loop);
 }
@@ -326,6 +333,7 @@ int gateway_run(const char *config_path) {
         return 1;
     }
     gateway.keys = ticket_keys_new();
+    gateway.limits = mem_new(limit_table_size());
     gateway.status = start(&gateway);
     if (gateway.status == 0) {
         loop_run(gateway.loop);

@@ -1,6 +1,6 @@
 /*
- * worker: see the header. Keeps the list of clients and the counts that its limits need; what a client does is in
- * client.c. Snapshots come from app/ (later: from the control process) and are in force from the moment worker_publish
+ * worker: see the header. Keeps the list of clients and counts them in the gateway's table of limits; what a client does
+ * is in client.c. Snapshots come from app/ (later: from the control process) and are in force from the moment worker_publish
  * is called.
  */
 #include "proxy/worker.h"
@@ -20,16 +20,17 @@ static const struct upstream *const *upstreams_of(const struct snapshot *snapsho
 
 static void end_drain(void *arg);
 
-struct worker *worker_new(struct loop *loop, struct snapshot *snapshot, struct logsink *access, struct logsink *audit) {
+struct worker *worker_new(const struct worker_source *source) {
     struct worker *worker = NEW(struct worker);
-    worker->loop = loop;
-    worker->snapshot = snapshot_ref(snapshot);
-    worker->pool = pool_new(loop);
-    worker->access = access;
-    worker->audit = audit;
+    worker->loop = source->loop;
+    worker->snapshot = snapshot_ref(source->snapshot);
+    worker->pool = pool_new(source->loop);
+    worker->access = source->access;
+    worker->audit = source->audit;
+    worker->limits = source->limits;
+    worker->index = source->index;
     list_init(&worker->clients);
-    map_init(&worker->per_address);
-    worker->drain_timer = loop_timer_new(loop, end_drain, worker);
+    worker->drain_timer = loop_timer_new(source->loop, end_drain, worker);
     worker->next_client_id = 1;
     worker->buffer = mem_new(WORKER_BUFFER_SIZE);
     return worker;
@@ -47,58 +48,37 @@ void worker_publish(struct worker *worker, struct snapshot *snapshot) {
 
 /* ---- accepting ---- */
 
-static struct address_count *count_of(struct worker *worker, const char *host) {
-    struct address_count *count = map_get(&worker->per_address, slice_of(host));
-    if (count) {
-        return count;
-    }
-    count = NEW(struct address_count);
-    memcpy(count->host, host, strlen(host) + 1);
-    (void)map_put(&worker->per_address, slice_of(count->host), count);
-    return count;
-}
-
-static void uncount(struct worker *worker, struct address_count *count) {
-    if (count && --count->clients == 0) {
-        (void)map_remove(&worker->per_address, slice_of(count->host));
-        mem_free(count);
+/* The bytes of the address, without port and scope. */
+static struct slice address_of(const struct addr *addr) {
+    switch (addr->sa.sa_family) {
+    case AF_INET:
+        return slice_make(&addr->in.sin_addr, sizeof addr->in.sin_addr);
+    case AF_INET6:
+        return slice_make(&addr->in6.sin6_addr, sizeof addr->in6.sin6_addr);
+    default:
+        return SLICE_NONE;
     }
 }
 
-/* Whether there is room; *count_out is the place to count it in, NULL without a limit. */
-static bool admit(struct worker *worker, const struct addr *peer, struct address_count **count_out) {
+static bool admit(struct worker *worker, const struct addr *peer) {
     const struct conf_limits *limits = &worker->snapshot->conf->limits;
-    char host[ADDR_TEXT_SIZE];
-    *count_out = NULL;
-    if (limits->max_connections > 0 && worker->client_count >= (size_t)limits->max_connections) {
-        return false;
-    }
-    if (limits->connections_per_ip <= 0) {
-        return true;
-    }
-    struct address_count *count = count_of(worker, addr_format_host(peer, host));
-    if (count->clients >= (size_t)limits->connections_per_ip) {
-        return false;
-    }
-    count->clients++;
-    *count_out = count;
-    return true;
+    struct slice address = address_of(peer);
+    return limit_table_take(worker->limits, worker->index, address.ptr, address.len, limits->max_connections,
+                            limits->connections_per_ip);
 }
 
 void worker_accept(struct worker *worker, const struct worker_listener *listener, int fd, const struct addr *peer) {
-    struct address_count *count = NULL;
     if (worker->draining) {
         (void)close(fd);
         return;
     }
-    if (!admit(worker, peer, &count)) {
+    if (!admit(worker, peer)) {
         observe_refused(worker, listener->address, peer, REASON_CONNECTION_LIMIT);
         (void)close(fd);
         return;
     }
     metric_add(METRIC_CONNECTIONS_TOTAL, 1, listener->address);
     struct client *client = client_open(worker, listener, fd, peer);
-    client->counted = count;
     list_push_back(&worker->clients, &client->node);
     worker->client_count++;
 }
@@ -116,7 +96,8 @@ static void tell_drained(struct worker *worker) {
 void worker_client_gone(struct worker *worker, struct client *client) {
     list_remove(&client->node);
     worker->client_count--;
-    uncount(worker, client->counted);
+    struct slice address = address_of(&client->addr);
+    limit_table_give_back(worker->limits, worker->index, address.ptr, address.len);
     if (worker->draining && worker->client_count == 0) {
         tell_drained(worker);
     }
@@ -163,7 +144,6 @@ void worker_free(struct worker **worker_ptr) {
     }
     pool_free(&worker->pool);
     loop_timer_free(&worker->drain_timer);
-    map_fini(&worker->per_address);
     snapshot_unref(&worker->snapshot);
     mem_free(worker->buffer);
     mem_free(worker);
