@@ -19,6 +19,8 @@ void observe_handshake_failure(const struct client *client, const struct handsha
 void observe_refused(const struct worker *worker, const char *listener, const struct addr *peer, enum reason reason);
 /* Reloads and CRL changes (event "reload", "crl"), from app/. detail: text for people. */
 void observe_event(struct logsink *audit, const char *event, const char *result, const char *detail, uint64_t generation);
+/* A CRL file was read again while the configuration stays (event "crl"). result: "ok" when the list came into force with this generation, "rejected", or crl_result_name(). */
+void observe_crl(struct logsink *audit, const struct crl_news *news, const char *result, uint64_t generation);
 /* "complete", "denied", "client:request_body", "upstream:response_head", ... out: 48 bytes. */
 const char *ending_text(const struct exchange *exchange, char *out);
 

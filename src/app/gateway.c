@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "admin/admin.h"
+#include "app/crl_watch.h"
 #include "app/listeners.h"
 #include "app/logs.h"
 #include "base/log.h"
@@ -40,6 +41,7 @@ struct gateway {
     void *limits; /* memory of the worker's table */
     struct listeners listeners;
     struct logs logs;
+    struct crl_watch *crl_watch;
     struct admin *admin;
     char *admin_identity; /* address and token digest that admin was opened with, or NULL */
     struct loop_timer *housekeeping;
@@ -189,6 +191,26 @@ static void commit(struct gateway *gateway, struct candidate *next) {
     candidate_fini(&old);
     candidate_fini(next);
     snapshot_publish_metrics(gateway->snapshot);
+    crl_watch_set(gateway->crl_watch, &gateway->resolved, gateway->snapshot->generation, gateway->logs.audit.sink);
+}
+
+/* From crl_watch: the generation in force with newer lists. */
+static void crls_changed(void *arg, struct resolved *fresh) {
+    struct gateway *gateway = arg;
+    struct err err = {""};
+    struct snapshot *next = snapshot_new(fresh, gateway->snapshot->generation + 1, gateway->keys, &err);
+    if (!next) {
+        resolved_fini(fresh);
+        crl_watch_rejected(gateway->crl_watch, err.text);
+        return;
+    }
+    worker_publish(gateway->worker, next);
+    resolved_fini(&gateway->resolved);
+    gateway->resolved = *fresh;
+    snapshot_unref(&gateway->snapshot);
+    gateway->snapshot = next;
+    snapshot_publish_metrics(next);
+    crl_watch_set(gateway->crl_watch, &gateway->resolved, next->generation, gateway->logs.audit.sink);
 }
 
 static void reload(void *arg) {
@@ -309,6 +331,7 @@ static int start(struct gateway *gateway) {
 
 static void gateway_fini(struct gateway *gateway) {
     struct candidate last = {gateway->conf, gateway->resolved, gateway->snapshot, gateway->admin, gateway->admin_identity};
+    crl_watch_free(&gateway->crl_watch);
     listeners_close(&gateway->listeners);
     worker_free(&gateway->worker);
     listeners_fini(&gateway->listeners);
@@ -334,6 +357,12 @@ int gateway_run(const char *config_path) {
     }
     gateway.keys = ticket_keys_new();
     gateway.limits = mem_new(limit_table_size());
+    gateway.crl_watch = crl_watch_new(gateway.loop, crls_changed, &gateway, &err);
+    if (!gateway.crl_watch) {
+        fprintf(stderr, "sallyport: %s\n", err.text);
+        loop_free(gateway.loop);
+        return 1;
+    }
     gateway.status = start(&gateway);
     if (gateway.status == 0) {
         loop_run(gateway.loop);

@@ -7,10 +7,12 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/encode.h"
 #include "base/json.h"
 #include "base/metrics.h"
 
 #define LINE_LIMIT (256 * 1024)
+#define CRL_NUMBER_SHOWN 20
 
 static const char *const who_names[] = {"", "complete", "denied", "client", "upstream", "gateway"};
 static const char *const phase_names[] = {"request_head", "policy",        "connect", "request_body",
@@ -222,6 +224,37 @@ void observe_event(struct logsink *audit, const char *event, const char *result,
     json_str(&json, "result", result);
     if (detail && *detail)
         json_str(&json, "detail", detail);
+    json_int(&json, "generation", (int64_t)generation);
+    line_end(&json, audit);
+}
+
+static void put_crl(struct json *json, const struct crl *crl) {
+    char when[CLOCK_TEXT_SIZE], number[2 * CRL_NUMBER_SHOWN + 1];
+    json_str(json, "issuer", crl_issuer_text(crl));
+    if (crl_has_number(crl) && crl_number(crl).len <= CRL_NUMBER_SHOWN)
+        json_str(json, "number", hex_upper(crl_number(crl).ptr, crl_number(crl).len, number));
+    else
+        json_null(json, "number");
+    json_str(json, "this_update", clock_format(crl_this_update(crl), when));
+    if (crl_next_update(crl) != 0)
+        json_str(json, "next_update", clock_format(crl_next_update(crl), when));
+    else
+        json_null(json, "next_update");
+    json_int(json, "entries", (int64_t)crl_count(crl));
+}
+
+void observe_crl(struct logsink *audit, const struct crl_news *news, const char *result, uint64_t generation) {
+    if (!audit || logsink_is_off(audit))
+        return;
+    struct json json;
+    line_begin(&json, "crl", clock_wall_us());
+    json_str(&json, "result", result);
+    json_str(&json, "ca_bundle", news->bundle);
+    json_str(&json, "file", news->path);
+    if (news->crl)
+        put_crl(&json, news->crl);
+    if (*news->detail)
+        json_str(&json, "detail", news->detail);
     json_int(&json, "generation", (int64_t)generation);
     line_end(&json, audit);
 }

@@ -6,6 +6,7 @@
  *   resolve.c        reading, secrets, the whole
  *   resolve_trust.c  CA bundles and hostnames
  *   resolve_crl.c    CRLs, and which of two generations of one stays
+ *   refresh.c        the CRLs alone, while a configuration is in force
  *   resolve_rest.c   addresses, upstreams, TLS settings, policies, tests
  */
 #include "resolve_priv.h"
@@ -162,7 +163,6 @@ const struct secret *resolve_secret(struct resolving *r, struct conf_file *file,
 
 static void resolving_open(struct resolving *r) {
     map_init(&r->secrets);
-    map_init(&r->crls);
     map_init(&r->certificates);
     struct err err;
     if (r->previous && r->previous->document.len > 0) {
@@ -176,7 +176,6 @@ static void resolving_close(struct resolving *r) {
     for (size_t cursor = 0; (entry = map_next(&r->certificates, &cursor)) != NULL;)
         cert_list_fini(&((struct loaded_chain *)entry->value)->certs);
     map_fini(&r->secrets);
-    map_fini(&r->crls);
     map_fini(&r->certificates);
     conf_free(&r->previous_conf);
 }
@@ -216,8 +215,11 @@ void resolved_fini(struct resolved *resolved) {
         mem_wipe_free(resolved->secrets[i].bytes, resolved->secrets[i].size);
     for (size_t i = 0; i < resolved->crl_count; i++)
         crl_unref(&resolved->crls[i].crl);
+    for (size_t i = 0; i < resolved->file_count; i++)
+        mem_free(resolved->files[i].path);
     mem_free(resolved->secrets);
     mem_free(resolved->crls);
+    mem_free(resolved->files);
     sbuf_fini(&resolved->document);
     *resolved = (struct resolved){.secrets = NULL};
 }

@@ -1,11 +1,14 @@
 /*
  * resolve_crl: the CRLs of a CA bundle: loaded and proved against its certificates, compared with those in force,
- * warned about as they age. Called by resolve.c.
+ * warned about as they age. Called by resolve.c; refresh.c shares the comparison.
  *
- *   at start                    an unusable file is an error: no start without the revocations that were asked for
- * (sec-09, sec-29) at reload: unusable file    its last good lists stay, with a warning at reload: an older list (CRL
- * number; thisUpdate where one of the two has none) never replaces a newer one of its issuer
+ *   at start:  an unusable file is an error: no start without the revocations that were asked for (sec-09, sec-29)
+ *   at reload: an unusable file keeps its last good lists, with a warning
+ *   at reload: an older list (CRL number; thisUpdate where one of the two has none) never replaces a newer one of its
+ *              issuer
  */
+#include <stdlib.h>
+
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/encode.h"
@@ -14,27 +17,27 @@
 
 #define NUMBER_SHOWN_MAX 20
 
-struct crl_list {
-    struct crl **items; /* owned references */
-    size_t count;
-};
+/* Times of files come in steps: of a clock tick, or of up to two seconds where nothing smaller is kept. */
+#define STEP_US 20000
+#define LARGE_STEP_US 2100000
 
-static void crl_list_add(struct crl_list *list, struct crl *crl) {
+/* ---- lists ---- */
+
+void crl_list_add(struct crl_list *list, struct crl *crl) {
     list->items = mem_resize(list->items, (list->count + 1) * sizeof(struct crl *));
     list->items[list->count++] = crl;
 }
 
-static void crl_list_fini(struct crl_list *list) {
+void crl_list_fini(struct crl_list *list) {
     for (size_t i = 0; i < list->count; i++)
         crl_unref(&list->items[i]);
     mem_free(list->items);
     *list = (struct crl_list){NULL, 0};
 }
 
-static void take_found(void *arg, struct crl *crl) { crl_list_add(arg, crl); }
+void crl_list_take(void *arg, struct crl *crl) { crl_list_add(arg, crl); }
 
-/* One list: its own digest. Several: that of their digests. */
-static void digest_of(const struct crl_list *list, char out[65]) {
+void crl_list_digest(const struct crl_list *list, char out[65]) {
     struct sbuf digests;
     sbuf_init(&digests, list->count * SHA256_SIZE);
     for (size_t i = 0; i < list->count; i++)
@@ -44,6 +47,31 @@ static void digest_of(const struct crl_list *list, char out[65]) {
     else
         sha256_hex(sbuf_slice(&digests), out);
     sbuf_fini(&digests);
+}
+
+void resolved_add_crls(struct resolved *resolved, const char *digest, const struct crl_list *list) {
+    for (size_t i = 0; i < resolved->crl_count; i++)
+        if (strcmp(resolved->crls[i].digest, digest) == 0)
+            return;
+    resolved->crls = mem_resize(resolved->crls, (resolved->crl_count + list->count + 1) * sizeof(*resolved->crls));
+    for (size_t i = 0; i < list->count; i++) {
+        struct resolved_crl *entry = &resolved->crls[resolved->crl_count++];
+        memcpy(entry->digest, digest, sizeof(entry->digest));
+        entry->crl = crl_ref(list->items[i]);
+    }
+}
+
+void resolved_add_file(struct resolved *resolved, const char *path, const struct file_stamp *stamp, bool is_settled) {
+    resolved->files = mem_resize(resolved->files, (resolved->file_count + 1) * sizeof(*resolved->files));
+    resolved->files[resolved->file_count++] =
+        (struct resolved_file){.path = mem_strdup(path), .stamp = *stamp, .is_settled = is_settled};
+}
+
+bool stamp_is_settled(const struct file_stamp *stamp, int64_t now_us) {
+    bool is_coarse = stamp->modified_ns % 1000000000 == 0 && stamp->changed_ns % 1000000000 == 0;
+    int64_t step = is_coarse ? LARGE_STEP_US : STEP_US;
+    return stamp->error != 0 ||
+           (llabs(now_us - stamp->modified_ns / 1000) > step && llabs(now_us - stamp->changed_ns / 1000) > step);
 }
 
 /* ---- the generation in force ---- */
@@ -58,13 +86,12 @@ static bool knows_issuer(const struct cert_list *issuers, const struct crl *crl)
     return false;
 }
 
-/* The lists in force of one file, those whose issuer still belongs to the bundle. */
-static void add_previous(struct resolving *r, const char *digest, const struct cert_list *issuers,
-                         struct crl_list *out) {
-    for (size_t i = 0; i < r->previous->crl_count; i++) {
-        struct resolved_crl *entry = &r->previous->crls[i];
+void crl_list_add_from(struct crl_list *list, const struct resolved *resolved, const char *digest,
+                       const struct cert_list *issuers) {
+    for (size_t i = 0; i < resolved->crl_count; i++) {
+        const struct resolved_crl *entry = &resolved->crls[i];
         if (strcmp(entry->digest, digest) == 0 && knows_issuer(issuers, entry->crl))
-            crl_list_add(out, crl_ref(entry->crl));
+            crl_list_add(list, crl_ref(entry->crl));
     }
 }
 
@@ -93,11 +120,11 @@ static void find_previous(struct resolving *r, const struct conf_ca_bundle *bund
             const struct conf_file *file = &old->crl.files.items[j];
             if (strcmp(file->path.text, path) == 0) {
                 crl_list_fini(out);
-                add_previous(r, file->digest, issuers, out);
+                crl_list_add_from(out, r->previous, file->digest, issuers);
                 return;
             }
             if (is_same_bundle(old, bundle) && !has_path(&bundle->crl.files, file->path.text))
-                add_previous(r, file->digest, issuers, out);
+                crl_list_add_from(out, r->previous, file->digest, issuers);
         }
     }
 }
@@ -109,25 +136,23 @@ static int compare_numbers(struct slice a, struct slice b) {
     return slice_compare(a, b);
 }
 
-static bool is_older(const struct crl *crl, const struct crl *than) {
+bool crl_is_older(const struct crl *crl, const struct crl *than) {
     if (crl_has_number(crl) && crl_has_number(than))
         return compare_numbers(crl_number(crl), crl_number(than)) < 0;
     return crl_this_update(crl) < crl_this_update(than);
 }
 
-static bool speaks_for_the_same(const struct crl *a, const struct crl *b) {
+bool crl_speaks_for_the_same(const struct crl *a, const struct crl *b) {
     return memcmp(crl_issuer_key(a), crl_issuer_key(b), SHA256_SIZE) == 0 &&
            crl_covers_leaves(a) == crl_covers_leaves(b) && crl_covers_cas(a) == crl_covers_cas(b);
 }
 
-/* "number 0A of 2026-03-01T00:00:00Z" */
-static const char *describe(struct resolving *r, const struct crl *crl) {
+const char *crl_describe(struct arena *arena, const struct crl *crl) {
     char when[CLOCK_TEXT_SIZE], number[2 * NUMBER_SHOWN_MAX + 1];
     clock_format(crl_this_update(crl), when);
     if (!crl_has_number(crl) || crl_number(crl).len > NUMBER_SHOWN_MAX)
-        return arena_printf(r->conf->arena, "of %s", when);
-    return arena_printf(r->conf->arena, "number %s of %s", hex_upper(crl_number(crl).ptr, crl_number(crl).len, number),
-                        when);
+        return arena_printf(arena, "of %s", when);
+    return arena_printf(arena, "number %s of %s", hex_upper(crl_number(crl).ptr, crl_number(crl).len, number), when);
 }
 
 /* Puts the lists in force back where a new one is older than they are. */
@@ -135,12 +160,12 @@ static void refuse_rollback(struct resolving *r, const struct conf_file *file, s
                             struct crl_list *fresh, const char *who) {
     for (size_t i = 0; i < fresh->count; i++) {
         for (size_t j = 0; j < previous->count; j++) {
-            if (!speaks_for_the_same(fresh->items[i], previous->items[j]) ||
-                !is_older(fresh->items[i], previous->items[j]))
+            if (!crl_speaks_for_the_same(fresh->items[i], previous->items[j]) ||
+                !crl_is_older(fresh->items[i], previous->items[j]))
                 continue;
             conf_warning(r->messages, file->path.pos,
                          "%s: the CRL in %s (%s) is older than the one in force (%s), which stays", who,
-                         file->path.text, describe(r, fresh->items[i]), describe(r, previous->items[j]));
+                         file->path.text, crl_describe(r->conf->arena, fresh->items[i]), crl_describe(r->conf->arena, previous->items[j]));
             struct crl_list kept = *previous;
             *previous = *fresh;
             *fresh = kept;
@@ -151,28 +176,34 @@ static void refuse_rollback(struct resolving *r, const struct conf_file *file, s
 
 /* ---- age ---- */
 
+int crl_age(const struct crl *crl, time_t now) {
+    time_t from = crl_this_update(crl), to = crl_next_update(crl);
+    if (to == 0 || to <= from)
+        return 0;
+    if (now > to)
+        return 100;
+    double used = (double)(now - from) / (double)(to - from);
+    return used >= 0.95 ? 95 : used >= 0.8 ? 80 : used >= 0.5 ? 50 : 0;
+}
+
+const char *crl_age_text(struct arena *arena, const struct crl *crl, const char *path, time_t now) {
+    char when[CLOCK_TEXT_SIZE];
+    int age = crl_age(crl, now);
+    clock_format(crl_next_update(crl), when);
+    if (age == 100)
+        return arena_printf(arena, "the CRL of %s in %s expired on %s", crl_issuer_text(crl), path, when);
+    return arena_printf(arena, "the CRL of %s in %s is past %d %% of its life; its next update is due on %s",
+                        crl_issuer_text(crl), path, age, when);
+}
+
 static void warn_age(struct resolving *r, const struct conf_file *file, const struct crl *crl, const char *who) {
     char when[CLOCK_TEXT_SIZE];
-    time_t from = crl_this_update(crl), to = crl_next_update(crl);
-    struct conf_pos pos = file->path.pos;
-    if (from > r->now)
-        conf_warning(r->messages, pos, "%s: the CRL of %s in %s is not valid before %s", who, crl_issuer_text(crl),
-                     file->path.text, clock_format(from, when));
-    if (to == 0 || to <= from)
-        return;
-    double used = (double)(r->now - from) / (double)(to - from);
-    clock_format(to, when);
-    if (r->now > to)
-        conf_warning(r->messages, pos, "%s: the CRL of %s in %s expired on %s", who, crl_issuer_text(crl),
-                     file->path.text, when);
-    else if (used >= 0.5)
-        conf_warning(r->messages, pos,
-                     "%s: the CRL of %s in %s is past %d %% of its life; its next update is due on %s", who,
-                     crl_issuer_text(crl), file->path.text,
-                     used >= 0.95  ? 95
-                     : used >= 0.8 ? 80
-                                   : 50,
-                     when);
+    if (crl_this_update(crl) > r->now)
+        conf_warning(r->messages, file->path.pos, "%s: the CRL of %s in %s is not valid before %s", who,
+                     crl_issuer_text(crl), file->path.text, clock_format(crl_this_update(crl), when));
+    if (crl_age(crl, r->now) > 0)
+        conf_warning(r->messages, file->path.pos, "%s: %s", who,
+                     crl_age_text(r->conf->arena, crl, file->path.text, r->now));
 }
 
 /* ---- files ---- */
@@ -183,12 +214,15 @@ static void load_file(struct resolving *r, const struct conf_ca_bundle *bundle, 
     struct crl_list previous = {NULL, 0};
     enum crl_fault fault;
     struct err err;
+    struct file_stamp stamp;
+    file_stamp_take(file->path.text, &stamp);
+    resolved_add_file(r->out, file->path.text, &stamp, stamp_is_settled(&stamp, clock_wall_us()));
     find_previous(r, bundle, file->path.text, issuers, &previous);
-    if (crl_load_file(file->path.text, issuers, take_found, out, &fault, &err) == 0) {
+    if (crl_load_file(file->path.text, issuers, crl_list_take, out, &fault, &err) == 0) {
         refuse_rollback(r, file, &previous, out, who);
     } else if (previous.count > 0) {
         conf_warning(r->messages, file->path.pos, "%s: %s: %s; its last good CRL (%s) stays in force", who,
-                     file->path.text, err.text, describe(r, previous.items[0]));
+                     file->path.text, err.text, crl_describe(r->conf->arena, previous.items[0]));
         crl_list_fini(out);
         *out = previous;
         previous = (struct crl_list){NULL, 0};
@@ -197,19 +231,6 @@ static void load_file(struct resolving *r, const struct conf_ca_bundle *bundle, 
         crl_list_fini(out);
     }
     crl_list_fini(&previous);
-}
-
-static void hand_over(struct resolving *r, const struct conf_file *file, const struct crl_list *list) {
-    if (map_get(&r->crls, slice_of(file->digest)))
-        return;
-    struct resolved *out = r->out;
-    map_put(&r->crls, slice_of(file->digest), list->items);
-    out->crls = mem_resize(out->crls, (out->crl_count + list->count) * sizeof(*out->crls));
-    for (size_t i = 0; i < list->count; i++) {
-        struct resolved_crl *entry = &out->crls[out->crl_count++];
-        memcpy(entry->digest, file->digest, sizeof(entry->digest));
-        entry->crl = crl_ref(list->items[i]);
-    }
 }
 
 size_t resolve_crls(struct resolving *r, struct conf_ca_bundle *bundle, const struct cert_list *issuers,
@@ -223,8 +244,8 @@ size_t resolve_crls(struct resolving *r, struct conf_ca_bundle *bundle, const st
             continue;
         load_file(r, bundle, file, issuers, &list, who);
         if (list.count > 0) {
-            digest_of(&list, file->digest);
-            hand_over(r, file, &list);
+            crl_list_digest(&list, file->digest);
+            resolved_add_crls(r->out, file->digest, &list);
         }
         for (size_t j = 0; j < list.count; j++) {
             warn_age(r, file, list.items[j], who);

@@ -21,7 +21,6 @@ struct resolving {
     const struct resolved *previous;
     struct conf *previous_conf; /* of the previous document; NULL without one */
     struct map secrets;         /* digest to anything: those that out has */
-    struct map crls;            /* digest to anything */
     struct map certificates;    /* path to struct loaded_chain */
     time_t now;
     bool is_partial; /* the configuration has errors already: look for more, make nothing */
@@ -50,6 +49,38 @@ void resolve_bundle(struct resolving *r, struct conf_ca_bundle *bundle);
  * certificates. */
 size_t resolve_crls(struct resolving *r, struct conf_ca_bundle *bundle, const struct cert_list *issuers,
                     struct crl ***crls_out);
+/* ---- lists (resolve_crl.c) ---- */
+
+/* The lists of a file: owned references, in its order. */
+struct crl_list {
+    struct crl **items;
+    size_t count;
+};
+void crl_list_add(struct crl_list *list, struct crl *crl);
+void crl_list_fini(struct crl_list *list);
+/* What crl_load_file calls; arg is the list. */
+void crl_list_take(void *arg, struct crl *crl);
+/* What names the file in the document. One list: its own digest. Several: that of their digests. */
+void crl_list_digest(const struct crl_list *list, char out[65]);
+/* Puts those of resolved that have this digest, and an issuer among these, at the end of out. */
+void crl_list_add_from(struct crl_list *list, const struct resolved *resolved, const char *digest,
+                       const struct cert_list *issuers);
+/* Hands the lists of a file over to the workers, once for each digest. */
+void resolved_add_crls(struct resolved *resolved, const char *digest, const struct crl_list *list);
+/* Remembers when a file was looked at: before it is read. */
+void resolved_add_file(struct resolved *resolved, const char *path, const struct file_stamp *stamp, bool is_settled);
+/* Whether a change after now makes another stamp: file systems count time in steps. */
+bool stamp_is_settled(const struct file_stamp *stamp, int64_t now_us);
+bool crl_speaks_for_the_same(const struct crl *a, const struct crl *b);
+/* By CRL number; by thisUpdate where one of the two has none. */
+bool crl_is_older(const struct crl *crl, const struct crl *than);
+/* "number 0A of 2026-03-01T00:00:00Z" */
+const char *crl_describe(struct arena *arena, const struct crl *crl);
+/* Hundredths of its life that are over, in the steps that are warned about: 0, 50, 80, 95, 100. */
+int crl_age(const struct crl *crl, time_t now);
+/* What is said at an age above 0: "... is past 80 % of its life; its next update is due on ...". */
+const char *crl_age_text(struct arena *arena, const struct crl *crl, const char *path, time_t now);
+
 void resolve_hostname(struct resolving *r, struct conf_hostname *hostname);
 void resolve_network(struct resolving *r);  /* listeners, admin, upstreams */
 void resolve_policies(struct resolving *r); /* domains, rules, tests */
