@@ -53,7 +53,7 @@ say = $(if $(V),,@echo '  $(patsubst $(BUILD)/%,%,$1)' && )
 
 # --- flags ---------------------------------------------------------------------------------------------------------
 
-PACKAGES := openssl libevent_core jansson yaml-0.1
+PACKAGES := openssl libevent_core jansson yaml-0.1 libseccomp
 pkg       = $(shell pkg-config $1 $2 2>/dev/null)
 # The targets that install what is missing find that out themselves.
 ifneq ($(shell pkg-config --exists $(PACKAGES) 2>/dev/null && echo yes),yes)
@@ -75,15 +75,17 @@ HARDEN_L := -pie -Wl,-z,relro -Wl,-z,now -Wl,--as-needed
 ifneq ($(SANITIZE),)
 MODE_C := -O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
 MODE_L := -fsanitize=$(SANITIZE)
+BOX_CPP := -DSALLYPORT_NO_SANDBOX
 else ifneq ($(COVERAGE),)
 MODE_C := -O0 --coverage
 MODE_L := --coverage
+BOX_CPP := -DSALLYPORT_NO_SANDBOX
 else
 MODE_C := -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 $(call probe,$(HARDEN_C))
 MODE_L := $(call probe,$(HARDEN_L))
 endif
 
-CPPFLAGS_ALL := -D_GNU_SOURCE -DSALLYPORT_VERSION='"$(VERSION)"' -Iinclude $(CPPFLAGS)
+CPPFLAGS_ALL := -D_GNU_SOURCE -DSALLYPORT_VERSION='"$(VERSION)"' -Iinclude $(BOX_CPP) $(CPPFLAGS)
 CFLAGS_ALL   := -std=gnu11 -g $(MODE_C) $(WARNINGS) -pthread $(call pkg,--cflags,$(PACKAGES)) $(CFLAGS)
 LDFLAGS_ALL  := $(MODE_L) -pthread $(LDFLAGS)
 LIBS         := $(call pkg,--libs,$(PACKAGES)) -lm
