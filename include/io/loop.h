@@ -52,6 +52,10 @@ struct loop_task {
 void loop_task_init(struct loop_task *task, void (*fn)(void *arg), void *arg);
 void loop_defer(struct loop *loop, struct loop_task *task);
 void loop_task_cancel(struct loop_task *task);
+/* Work that takes long and may wait (a step of a handshake): one such task a turn, after everything else that was
+ * ready, in the order they were put on; is_first: before those that wait. Putting on one that waits changes nothing. */
+void loop_queue(struct loop *loop, struct loop_task *task, bool is_first);
+bool loop_task_waits(const struct loop_task *task);
 
 /* fn is called from the loop, not from the signal handler. */
 MUST_CHECK int loop_signal(struct loop *loop, int signo, void (*fn)(void *arg), void *arg, struct err *err);

@@ -1,7 +1,10 @@
 /*
  * loop: the event loop, over libevent (the only file that knows it). Everything above calls it through io/loop.h.
  *
- * A turn:  wait -> descriptors, timers, signals -> triggered watches -> deferred tasks
+ * A turn:  wait -> descriptors, timers, signals -> triggered watches -> one queued task -> deferred tasks
+ *
+ * Long work is queued and done a piece a turn: what is short never waits for more than one piece of it, and it gets
+ * what time is left.
  *
  * Reading is registered once and stays so (EV_PERSIST): no epoll_ctl for a request on a kept connection. When an owner
  * stops reading, the registration is taken back only if the descriptor becomes ready meanwhile. Timers of a duration
@@ -48,6 +51,7 @@ struct loop {
     bool stopping;
     struct list triggered; /* watches */
     struct list tasks;
+    struct list queue; /* tasks that may wait */
     struct list signals;
     struct duration durations[DURATION_SLOTS];
     size_t queue_count;
@@ -106,6 +110,7 @@ struct loop *loop_new(struct err *err) {
     loop_refresh(loop);
     list_init(&loop->triggered);
     list_init(&loop->tasks);
+    list_init(&loop->queue);
     list_init(&loop->signals);
     INVARIANT(event_assign(&loop->wake, base, -1, 0, on_wake, NULL) == 0);
     return loop;
@@ -142,14 +147,24 @@ static void run_triggered(struct loop *loop) {
     }
 }
 
+static void run_queued(struct loop *loop) {
+    if (list_is_empty(&loop->queue)) {
+        return;
+    }
+    struct loop_task *task = LIST_ENTRY(loop->queue.next, struct loop_task, node);
+    list_remove(&task->node);
+    task->fn(task->arg);
+}
+
 static void turn(struct loop *loop, int flags) {
-    if (!list_is_empty(&loop->triggered) || !list_is_empty(&loop->tasks)) {
+    if (!list_is_empty(&loop->triggered) || !list_is_empty(&loop->tasks) || !list_is_empty(&loop->queue)) {
         flags |= EVLOOP_NONBLOCK;
     }
     loop->is_now_stale = true;
     INVARIANT(event_base_loop(loop->base, flags | EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY) >= 0);
     loop_refresh(loop);
     run_triggered(loop);
+    run_queued(loop);
     run_tasks(loop);
 }
 
@@ -187,7 +202,7 @@ void loop_free(struct loop *loop) {
         (void)event_del(&watch->event);
         mem_free(watch);
     }
-    INVARIANT(list_is_empty(&loop->triggered));
+    INVARIANT(list_is_empty(&loop->triggered) && list_is_empty(&loop->queue));
     event_base_free(loop->base);
     mem_free(loop);
 }
@@ -347,6 +362,19 @@ void loop_defer(struct loop *loop, struct loop_task *task) {
 }
 
 void loop_task_cancel(struct loop_task *task) { list_remove(&task->node); }
+
+void loop_queue(struct loop *loop, struct loop_task *task, bool is_first) {
+    if (loop_task_waits(task)) {
+        return;
+    }
+    if (is_first) {
+        list_push_front(&loop->queue, &task->node);
+    } else {
+        list_push_back(&loop->queue, &task->node);
+    }
+}
+
+bool loop_task_waits(const struct loop_task *task) { return !list_is_empty(&task->node); }
 
 /* ---- signals ---- */
 

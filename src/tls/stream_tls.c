@@ -6,6 +6,9 @@
  *   HANDSHAKING --READY--> OPEN --read or write broke--> DEAD
  *        \------FAILED---------------------------------> DEAD
  *
+ * A step of a handshake takes as long as twenty requests: it is queued (io/loop), so that those who are connected do
+ * not wait for those who would be. A handshake that has begun goes before one that has not.
+ *
  * A read may have to wait until the socket can be written, and a write until it can be read; `read_waits` and
  * `write_waits` say for what. Bytes that OpenSSL holds decrypted make no socket readable, so reading triggers itself as
  * long as there are any.
@@ -15,6 +18,7 @@
 #include <limits.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include "base/mem.h"
@@ -36,10 +40,13 @@ struct stream_tls {
     struct loop_watch *watch;
     struct handshake *handshake; /* while HANDSHAKING, and after FAILED */
     struct peer *peer;
-    bool is_silent;      /* the client went away before its ClientHello */
-    bool wants_reading;  /* the owner's wish */
-    bool wants_writable; /* a write was short */
-    int handshake_waits; /* LOOP_READ or LOOP_WRITE: what the next step of each waits for */
+    bool is_silent;        /* the client went away before its ClientHello */
+    bool wants_reading;    /* the owner's wish */
+    bool wants_writable;   /* a write was short */
+    struct loop_task step; /* of the handshake, when the socket is ready for it */
+    bool has_begun;        /* a step has been done */
+    bool has_waited;       /* not in the turn in which it was ready */
+    int handshake_waits;   /* LOOP_READ or LOOP_WRITE: what the next step of each waits for */
     int read_waits;
     int write_waits;
     size_t retry_len;          /* bytes of a record that OpenSSL has begun to send: the next write starts with them */
@@ -99,7 +106,22 @@ static void fail_handshake(struct stream_tls *tls) {
     (void)!stream_emit(&tls->base, STREAM_FAILED);
 }
 
-static void step_handshake(struct stream_tls *tls) {
+/* It gave up while it waited its turn: nothing is spent on it. */
+static bool has_client_left(const struct stream_tls *tls) {
+    struct pollfd client = {.fd = tls->base.fd, .events = POLLRDHUP};
+    return tls->has_waited && !tls->has_begun && poll(&client, 1, 0) == 1 &&
+           (client.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
+
+static void step_handshake(void *arg) {
+    struct stream_tls *tls = arg;
+    if (has_client_left(tls)) {
+        handshake_refuse(tls->handshake, REASON_HANDSHAKE_FAILED,
+                         "the client closed the connection before its turn came");
+        fail_handshake(tls);
+        return;
+    }
+    tls->has_begun = true;
     ERR_clear_error();
     int result = SSL_do_handshake(tls->ssl);
     int error = SSL_get_error(tls->ssl, result);
@@ -249,6 +271,7 @@ static void tls_close(struct stream *stream, bool reset) {
         (void)shutdown(stream->fd, SHUT_WR);
         discard_input(stream->fd);
     }
+    loop_task_cancel(&tls->step);
     loop_watch_free(&tls->watch);
 }
 
@@ -274,7 +297,11 @@ static const struct stream_ops TLS_OPS = {
 static void on_ready(void *arg, int ready) {
     struct stream_tls *tls = arg;
     if (tls->state == TLS_HANDSHAKING) {
-        step_handshake(tls);
+        if (loop_task_waits(&tls->step)) {
+            tls->has_waited = true;
+            loop_watch_set(tls->watch, 0); /* once told is enough; the step sets it again */
+        }
+        loop_queue(tls->base.loop, &tls->step, tls->has_begun);
         return;
     }
     if (tls->has_close_notify_due && (ready & LOOP_WRITE)) {
@@ -316,6 +343,7 @@ struct stream *stream_tls_accept(struct loop *loop, int fd, struct tls_profile *
     BIO *bio = socket_bio_new(fd);
     SSL_set_bio(tls->ssl, bio, bio);
     SSL_set_accept_state(tls->ssl);
+    loop_task_init(&tls->step, step_handshake, tls);
     tls->watch = loop_watch_new(loop, fd, on_ready, tls);
     update_interest(tls);
     return &tls->base;

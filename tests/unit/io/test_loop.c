@@ -2,6 +2,7 @@
 
 #include <check.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -321,6 +322,72 @@ START_TEST(the_time_of_the_turn_moves_with_the_clock) {
 }
 END_TEST
 
+/* Notes who ran, in order. */
+struct runner {
+    struct loop_task task;
+    char name;
+};
+static char ran[16];
+
+static void note_run(void *arg) {
+    const struct runner *runner = arg;
+    ran[strlen(ran)] = runner->name;
+}
+
+static void note_read(void *arg, int ready) {
+    (void)ready;
+    note_run(arg);
+}
+
+static void runner_init(struct runner *runner, char name) {
+    runner->name = name;
+    loop_task_init(&runner->task, note_run, runner);
+}
+
+START_TEST(queued_work_is_done_a_piece_a_turn) {
+    struct runner a, b, c, end, read;
+    struct loop_watch *watch = loop_watch_new(loop, fds[0], note_read, &read);
+    memset(ran, 0, sizeof ran);
+    runner_init(&a, 'a');
+    runner_init(&b, 'b');
+    runner_init(&c, 'c');
+    runner_init(&end, 'e');
+    runner_init(&read, 'r');
+    loop_watch_set(watch, LOOP_READ);
+    ck_assert_int_eq(write(fds[1], "x", 1), 1);
+    loop_queue(loop, &a.task, false);
+    loop_queue(loop, &b.task, false);
+    loop_queue(loop, &a.task, false); /* waits already */
+    loop_queue(loop, &c.task, true);
+    loop_defer(loop, &end.task);
+    ck_assert(loop_task_waits(&b.task));
+    loop_turn(loop, 60000); /* does not wait */
+    ck_assert_str_eq(ran, "rce");
+    loop_turn(loop, 60000);
+    ck_assert_str_eq(ran, "rcera");
+    loop_turn(loop, 60000);
+    ck_assert_str_eq(ran, "rcerarb");
+    ck_assert(!loop_task_waits(&b.task));
+    loop_turn(loop, 0);
+    ck_assert_str_eq(ran, "rcerarbr");
+    loop_watch_free(&watch);
+}
+END_TEST
+
+START_TEST(queued_work_can_be_taken_back) {
+    struct runner a, b;
+    memset(ran, 0, sizeof ran);
+    runner_init(&a, 'a');
+    runner_init(&b, 'b');
+    loop_queue(loop, &a.task, false);
+    loop_queue(loop, &b.task, false);
+    loop_task_cancel(&a.task);
+    loop_turn(loop, 60000);
+    loop_turn(loop, 0);
+    ck_assert_str_eq(ran, "b");
+}
+END_TEST
+
 Suite *io_loop_suite(void);
 Suite *io_loop_suite(void) {
     Suite *suite = suite_create("loop");
@@ -341,6 +408,8 @@ Suite *io_loop_suite(void) {
     tcase_add_test(tcase, what_is_deferred_runs_before_the_loop_goes);
     tcase_add_test(tcase, a_signal_comes_from_the_loop_and_can_stop_it);
     tcase_add_test(tcase, the_time_of_the_turn_moves_with_the_clock);
+    tcase_add_test(tcase, queued_work_is_done_a_piece_a_turn);
+    tcase_add_test(tcase, queued_work_can_be_taken_back);
     suite_add_tcase(suite, tcase);
     return suite;
 }
