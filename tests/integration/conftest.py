@@ -67,3 +67,10 @@ def front(tmp_path, certs):
             return stack.enter_context(Gateway(tmp_path, config)), origin
         yield start
     assert [fault for origin in origins for fault in origin.faults] == []
+
+
+@pytest.fixture
+def gateway_of(tmp_path):
+    """gateway_of(config) -> a running gateway, stopped at the end of the test."""
+    with contextlib.ExitStack() as stack:
+        yield lambda text: stack.enter_context(Gateway(tmp_path, text))
