@@ -1,0 +1,424 @@
+/*
+ * refresh: CRL files while a configuration is in force: read only when they may have changed, never replaced by what
+ * is older, damaged or less; told once. With real files in a directory of its own, and the real time.
+ */
+#include <check.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "conf/document.h"
+#include "snapshot/resolve.h"
+#include "support/testpki.h"
+
+#define TEXT_MAX ((size_t)16 << 20)
+#define NEWS_MAX 16
+
+static char directory[64];
+static struct testpki ca, other_ca, server;
+static time_t now;
+
+static struct {
+    enum crl_result result;
+    char bundle[32], detail[256];
+    bool is_repeated;
+    size_t entries;
+} news[NEWS_MAX];
+static size_t news_count;
+
+static void note(void *arg, const struct crl_news *told) {
+    (void)arg;
+    ck_assert_uint_lt(news_count, NEWS_MAX);
+    news[news_count].result = told->result;
+    news[news_count].is_repeated = told->is_repeated;
+    news[news_count].entries = told->crl ? crl_count(told->crl) : 999;
+    (void)snprintf(news[news_count].bundle, sizeof(news[0].bundle), "%s", told->bundle);
+    (void)snprintf(news[news_count].detail, sizeof(news[0].detail), "%s", told->detail);
+    news_count++;
+}
+
+/* ---- files ---- */
+
+static void put(const char *name, struct slice content) {
+    FILE *file = fopen(".new", "w");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_eq(fwrite(content.ptr, 1, content.len, file), content.len);
+    ck_assert_int_eq(fclose(file), 0);
+    ck_assert_int_eq(rename(".new", name), 0);
+}
+
+static void put_pem(const char *name, const struct testpki *cert, const struct testpki *more, bool is_key) {
+    struct sbuf pem;
+    sbuf_init(&pem, TEXT_MAX);
+    if (is_key)
+        testpki_key_pem(cert, &pem);
+    else
+        testpki_cert_pem(cert, &pem);
+    if (more)
+        testpki_cert_pem(more, &pem);
+    put(name, sbuf_slice(&pem));
+    sbuf_fini(&pem);
+}
+
+static const struct testpki_revoked none[] = {{NULL, 0, 0}};
+static const struct testpki_revoked one[] = {{"66", 1, 0}, {NULL, 0, 0}};
+
+static void make_crl(const struct testpki *issuer, const struct testpki_revoked *revoked, const char *number,
+                     int age_days, struct sbuf *pem) {
+    struct sbuf der;
+    sbuf_init(&der, TEXT_MAX);
+    testpki_crl(&(struct testpki_crl_spec){.issuer = issuer,
+                                           .revoked = revoked,
+                                           .number = number,
+                                           .this_update = now - age_days * TESTPKI_DAY,
+                                           .next_update = now + (100 - age_days) * TESTPKI_DAY},
+                &der);
+    testpki_der_to_pem(sbuf_slice(&der), "X509 CRL", pem);
+    sbuf_fini(&der);
+}
+
+static void put_crl(const char *name, const struct testpki *issuer, const struct testpki_revoked *revoked,
+                    const char *number, int age_days) {
+    struct sbuf pem;
+    sbuf_init(&pem, TEXT_MAX);
+    make_crl(issuer, revoked, number, age_days, &pem);
+    put(name, sbuf_slice(&pem));
+    sbuf_fini(&pem);
+}
+
+/* ---- the generation in force ---- */
+
+static struct resolved in_force;
+static struct crl_files *files;
+
+static struct testpki make(const char *cn, bool is_ca) {
+    return testpki_make(&(struct testpki_spec){
+        .cn = cn, .is_ca = is_ca, .not_before = now - TESTPKI_DAY, .not_after = now + 365 * TESTPKI_DAY});
+}
+
+static void load(void) {
+    struct conf_messages messages;
+    conf_messages_init(&messages, "f");
+    put("f.yaml", SLICE("listeners: [{address: '127.0.0.1:0'}]\n"
+                        "ca_bundles:\n"
+                        "  - {name: a, file: ca.pem, associated_hostnames: [a.test], crl: {files: [a.crl]}}\n"
+                        "  - {name: b, file: both.pem, associated_hostnames: [a.test], crl: {files: [a.crl, b.crl]}}\n"
+                        "hostnames:\n"
+                        "  - {name: a.test, certificate: a.pem, private_key: a-key.pem, upstream: 'builtin:whoami'}\n"));
+    struct resolved fresh;
+    int status = resolve_file("f.yaml", &in_force, &messages, NULL, &fresh);
+    for (size_t i = 0; status && i < messages.count; i++)
+        ck_abort_msg("%s", messages.items[i].text);
+    conf_messages_fini(&messages);
+    resolved_fini(&in_force);
+    in_force = fresh;
+    crl_files_set(files, &in_force);
+}
+
+static void set_up(void) {
+    now = time(NULL);
+    strcpy(directory, "/tmp/sallyport-refresh-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    ck_assert_int_eq(chdir(directory), 0);
+    ca = make("CA", true);
+    other_ca = make("Other CA", true);
+    server = testpki_make(&(struct testpki_spec){.cn = "a.test",
+                                                 .san = "DNS:a.test",
+                                                 .not_before = now - TESTPKI_DAY,
+                                                 .not_after = now + 365 * TESTPKI_DAY});
+    put_pem("ca.pem", &ca, NULL, false);
+    put_pem("both.pem", &ca, &other_ca, false);
+    put_pem("a.pem", &server, NULL, false);
+    put_pem("a-key.pem", &server, NULL, true);
+    put_crl("a.crl", &ca, none, "5", 1);
+    put_crl("b.crl", &other_ca, none, "7", 1);
+    files = crl_files_new(note, NULL);
+    in_force = (struct resolved){.secrets = NULL};
+    load();
+    news_count = 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *walk) {
+    (void)st, (void)type, (void)walk;
+    return remove(path);
+}
+
+static void tear_down(void) {
+    crl_files_free(&files);
+    resolved_fini(&in_force);
+    ck_assert_int_eq(chdir("/"), 0);
+    (void)nftw(directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    testpki_free(&ca);
+    testpki_free(&other_ca);
+    testpki_free(&server);
+}
+
+/* Looks; what changed is put in force. How many pieces of news there were. */
+static size_t look(bool *changed_out) {
+    struct resolved fresh;
+    bool is_settled;
+    news_count = 0;
+    *changed_out = resolve_refresh_crls(files, &in_force, &fresh, &is_settled);
+    if (*changed_out) {
+        resolved_fini(&in_force);
+        in_force = fresh;
+        crl_files_set(files, &in_force);
+    } else {
+        ck_assert_uint_eq(fresh.document.len + fresh.crl_count + fresh.secret_count, 0);
+    }
+    return news_count;
+}
+
+static void expect_quiet(void) {
+    bool changed;
+    ck_assert_uint_eq(look(&changed), 0);
+    ck_assert(!changed);
+}
+
+static struct conf *read_in_force(void) {
+    struct err err = {""};
+    struct conf *conf = document_read(sbuf_slice(&in_force.document), &err);
+    ck_assert_msg(conf != NULL, "%s", err.text);
+    return conf;
+}
+
+static const struct crl *list_of(const char *digest) {
+    for (size_t i = 0; i < in_force.crl_count; i++)
+        if (strcmp(in_force.crls[i].digest, digest) == 0)
+            return in_force.crls[i].crl;
+    ck_abort_msg("%s is not there", digest);
+}
+
+/* Entries of the list that the bundle's file stands for. */
+static size_t entries_of(size_t bundle, size_t file) {
+    struct conf *conf = read_in_force();
+    size_t entries = crl_count(list_of(conf->ca_bundles.items[bundle].crl.files.items[file].digest));
+    conf_free(&conf);
+    return entries;
+}
+
+/* ---- tests ---- */
+
+START_TEST(what_did_not_change_is_not_read) {
+    expect_quiet();
+    crl_files_set(files, &in_force);
+    expect_quiet();
+}
+END_TEST
+
+START_TEST(a_newer_list_makes_a_generation_that_differs_in_nothing_else) {
+    bool changed;
+    struct sbuf before = in_force.document;
+    char *old_document = mem_strndup(sbuf_slice(&before).ptr, before.len);
+    size_t old_len = before.len;
+    put_crl("a.crl", &ca, one, "6", 0);
+    ck_assert_uint_eq(look(&changed), 2); /* in both bundles */
+    ck_assert(changed);
+    for (size_t i = 0; i < 2; i++) {
+        ck_assert_int_eq(news[i].result, CRL_RESULT_OK);
+        ck_assert_str_eq(news[i].bundle, i ? "b" : "a");
+        ck_assert_uint_eq(news[i].entries, 1);
+    }
+    ck_assert_uint_eq(entries_of(0, 0), 1);
+    ck_assert_uint_eq(entries_of(1, 0), 1);
+    ck_assert_uint_eq(entries_of(1, 1), 0);
+    ck_assert_uint_eq(in_force.crl_count, 2); /* the old one is gone */
+    ck_assert_uint_eq(in_force.secret_count, 1);
+    ck_assert_uint_eq(in_force.document.len, old_len);
+    size_t different = 0;
+    for (size_t i = 0; i < old_len; i++)
+        different += old_document[i] != sbuf_slice(&in_force.document).ptr[i];
+    ck_assert_uint_le(different, 2 * 64); /* two digests */
+    mem_free(old_document);
+    expect_quiet();
+}
+END_TEST
+
+START_TEST(a_file_read_for_nothing_is_told_and_changes_nothing) {
+    bool changed;
+    ck_assert_int_eq(utimensat(AT_FDCWD, "b.crl", (struct timespec[2]){{1, 5}, {1, 5}}, 0), 0);
+    ck_assert_uint_eq(look(&changed), 1);
+    ck_assert(!changed && news[0].result == CRL_RESULT_UNCHANGED && news[0].is_repeated);
+    expect_quiet();
+    crl_files_forget(files);
+    ck_assert_uint_eq(look(&changed), 3);
+    ck_assert(!changed);
+}
+END_TEST
+
+START_TEST(sec_29_what_cannot_be_used_is_told_once_and_keeps_the_last_good_list) {
+    bool changed;
+    put_crl("b.crl", &other_ca, one, "8", 0);
+    ck_assert_uint_eq(look(&changed), 1);
+    put("b.crl", SLICE("garbage"));
+    ck_assert_uint_eq(look(&changed), 1);
+    ck_assert(!changed && news[0].result == CRL_RESULT_UNUSABLE && !news[0].is_repeated);
+    ck_assert_ptr_nonnull(strstr(news[0].detail, "its last good CRL stays"));
+    ck_assert_uint_eq(news[0].entries, 1); /* the one that stays */
+    expect_quiet();
+    put("b.crl", SLICE("garbage")); /* again the same */
+    ck_assert_uint_eq(look(&changed), 1);
+    ck_assert(news[0].is_repeated);
+    /* A change elsewhere, and a new generation, do not forget it. */
+    put_crl("a.crl", &ca, one, "6", 0);
+    ck_assert_uint_eq(look(&changed), 2);
+    ck_assert_uint_eq(entries_of(1, 1), 1);
+    expect_quiet();
+    ck_assert_int_eq(unlink("b.crl"), 0);
+    ck_assert_uint_eq(look(&changed), 1);
+    ck_assert(!changed && !news[0].is_repeated && strstr(news[0].detail, "No such file"));
+    put_crl("b.crl", &other_ca, one, "9", 0);
+    ck_assert_uint_eq(look(&changed), 1);
+    ck_assert(changed && news[0].result == CRL_RESULT_OK);
+}
+END_TEST
+
+START_TEST(sec_29_an_older_list_never_replaces_a_newer) {
+    bool changed;
+    put_crl("b.crl", &other_ca, one, "6", 0); /* by number, although it is younger */
+    ck_assert_uint_eq(look(&changed), 1);
+    ck_assert(!changed && news[0].result == CRL_RESULT_OLDER);
+    put_crl("b.crl", &other_ca, one, NULL, 2); /* by date */
+    ck_assert_uint_eq(look(&changed), 1);
+    ck_assert(!changed && news[0].result == CRL_RESULT_OLDER);
+    ck_assert_uint_eq(entries_of(1, 1), 0);
+    put_crl("b.crl", &other_ca, one, NULL, 0);
+    ck_assert_uint_eq(look(&changed), 1);
+    ck_assert(changed);
+    put_crl("b.crl", &other_ca, none, "1", 0); /* as young as that one, which has no number */
+    ck_assert_uint_eq(look(&changed), 1);
+    ck_assert(changed);
+}
+END_TEST
+
+START_TEST(sec_29_a_list_does_not_vanish_from_its_file) {
+    struct sbuf pem;
+    bool changed;
+    sbuf_init(&pem, TEXT_MAX);
+    make_crl(&other_ca, one, "8", 0, &pem);
+    size_t first = pem.len;
+    make_crl(&ca, one, "6", 0, &pem);
+    put("b.crl", sbuf_slice(&pem));
+    ck_assert_uint_eq(look(&changed), 2); /* two lists */
+    ck_assert(changed);
+    put("b.crl", slice_first(sbuf_slice(&pem), first));
+    ck_assert_uint_eq(look(&changed), 1);
+    ck_assert(!changed && news[0].result == CRL_RESULT_UNUSABLE && strstr(news[0].detail, "holds no CRL of CN=CA"));
+    sbuf_fini(&pem);
+}
+END_TEST
+
+START_TEST(sec_29_a_list_of_a_ca_beyond_the_bundle_is_refused) {
+    bool changed;
+    put_crl("a.crl", &other_ca, one, "9", 0); /* bundle b knows its issuer, but loses the list of CA */
+    ck_assert_uint_eq(look(&changed), 2);
+    ck_assert(!changed && news[0].result == CRL_RESULT_UNUSABLE && news[1].result == CRL_RESULT_UNUSABLE);
+    ck_assert_ptr_nonnull(strstr(news[0].detail, "none of the CA certificates"));
+    ck_assert_ptr_nonnull(strstr(news[1].detail, "holds no CRL of CN=CA"));
+}
+END_TEST
+
+START_TEST(a_pipe_in_place_of_the_file_is_not_opened) {
+    bool changed;
+    ck_assert_int_eq(unlink("b.crl"), 0);
+    ck_assert_int_eq(mkfifo("b.crl", 0600), 0);
+    ck_assert_uint_eq(look(&changed), 1); /* comes back */
+    ck_assert(!changed && strstr(news[0].detail, "regular file"));
+}
+END_TEST
+
+/* In place, within the same tick of the file system's clock, with as many bytes. */
+START_TEST(a_change_that_leaves_no_trace_is_found_after_a_while) {
+    struct resolved fresh;
+    bool is_settled;
+    struct sbuf first, second;
+    sbuf_init(&first, TEXT_MAX);
+    sbuf_init(&second, TEXT_MAX);
+    make_crl(&other_ca, one, "8", 0, &first);
+    for (int tries = 0; tries < 50 && second.len != first.len; tries++) { /* signatures differ in length */
+        sbuf_clear(&second);
+        make_crl(&other_ca, one, "9", 0, &second);
+    }
+    ck_assert_uint_eq(first.len, second.len);
+    int fd = open("b.crl", O_WRONLY | O_TRUNC);
+    ck_assert_int_eq(pwrite(fd, sbuf_slice(&first).ptr, first.len, 0), (ssize_t)first.len);
+    ck_assert(resolve_refresh_crls(files, &in_force, &fresh, &is_settled));
+    ck_assert_int_eq(pwrite(fd, sbuf_slice(&second).ptr, second.len, 0), (ssize_t)second.len);
+    close(fd);
+    ck_assert(!is_settled); /* so that the caller comes back */
+    resolved_fini(&in_force);
+    in_force = fresh;
+    crl_files_set(files, &in_force);
+    sbuf_fini(&first);
+    sbuf_fini(&second);
+}
+END_TEST
+
+START_TEST(lists_are_warned_about_as_they_age) {
+    static const struct {
+        int day;
+        const char *said; /* NULL: nothing new */
+    } rows[] = {{10, NULL}, {49, "past 50 %"},  {60, NULL},        {79, "past 80 %"}, {94, "past 95 %"},
+                {95, NULL}, {100, "expired on"}, {101, NULL},       {60, NULL},        {79, "past 80 %"}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        news_count = 0;
+        crl_files_check_age(files, &in_force, now + rows[i].day * TESTPKI_DAY + 60);
+        ck_assert_msg(news_count == (rows[i].said ? 3 : 0), "row %zu: %zu", i, news_count);
+        if (rows[i].said)
+            ck_assert_msg(news[0].result == CRL_RESULT_AGEING && strstr(news[0].detail, rows[i].said), "%s",
+                          news[0].detail);
+        crl_files_set(files, &in_force); /* a reload forgets nothing */
+    }
+}
+END_TEST
+
+START_TEST(a_reload_and_a_refresh_follow_each_other) {
+    bool changed;
+    put_crl("b.crl", &other_ca, one, "8", 0);
+    ck_assert_uint_eq(look(&changed), 1);
+    load();
+    expect_quiet();
+    ck_assert_uint_eq(entries_of(1, 1), 1);
+    put_crl("b.crl", &other_ca, none, "9", 0);
+    load(); /* it comes with the reload */
+    ck_assert_uint_eq(entries_of(1, 1), 0);
+    expect_quiet();
+}
+END_TEST
+
+START_TEST(without_stamps_every_file_is_read_once) {
+    bool changed;
+    for (size_t i = 0; i < in_force.file_count; i++)
+        mem_free(in_force.files[i].path);
+    in_force.file_count = 0; /* as a control process has it that was given its generation by master */
+    crl_files_set(files, &in_force);
+    ck_assert_uint_eq(look(&changed), 3);
+    ck_assert(!changed);
+    expect_quiet();
+}
+END_TEST
+
+Suite *snapshot_refresh_suite(void);
+Suite *snapshot_refresh_suite(void) {
+    Suite *suite = suite_create("snapshot/refresh");
+    TCase *tcase = tcase_create("refresh");
+    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_add_test(tcase, what_did_not_change_is_not_read);
+    tcase_add_test(tcase, a_newer_list_makes_a_generation_that_differs_in_nothing_else);
+    tcase_add_test(tcase, a_file_read_for_nothing_is_told_and_changes_nothing);
+    tcase_add_test(tcase, sec_29_what_cannot_be_used_is_told_once_and_keeps_the_last_good_list);
+    tcase_add_test(tcase, sec_29_an_older_list_never_replaces_a_newer);
+    tcase_add_test(tcase, sec_29_a_list_does_not_vanish_from_its_file);
+    tcase_add_test(tcase, sec_29_a_list_of_a_ca_beyond_the_bundle_is_refused);
+    tcase_add_test(tcase, a_pipe_in_place_of_the_file_is_not_opened);
+    tcase_add_test(tcase, a_change_that_leaves_no_trace_is_found_after_a_while);
+    tcase_add_test(tcase, lists_are_warned_about_as_they_age);
+    tcase_add_test(tcase, a_reload_and_a_refresh_follow_each_other);
+    tcase_add_test(tcase, without_stamps_every_file_is_read_once);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
