@@ -9,7 +9,10 @@ int cmd_run(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
+int cmd_upgrade(int argc, char **argv);
 int cmd_whoami(int argc, char **argv);
 int cmd_version(int argc, char **argv);
+/* Hidden. */
+int cmd_sandbox_test(int argc, char **argv);
 
 #endif

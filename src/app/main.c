@@ -3,18 +3,24 @@
 #include <string.h>
 
 #include "app/commands.h"
+#include "app/processes.h"
 
 static const struct command {
     const char *name;
     int (*run)(int argc, char **argv);
-    const char *summary;
+    const char *summary; /* NULL: not shown */
 } commands[] = {
     {"run", cmd_run, "run the gateway in the foreground"},
     {"check", cmd_check, "validate a configuration and run its tests"},
     {"explain", cmd_explain, "judge one request offline and say why"},
     {"verify", cmd_verify, "verify one certificate as the gateway would"},
+    {"upgrade", cmd_upgrade, "replace the program of a running gateway"},
     {"whoami", cmd_whoami, "a small origin that answers with what it received"},
     {"version", cmd_version, "print the version and that of OpenSSL"},
+    /* no summary: not for people in a hurry */
+    {"sandbox-test", cmd_sandbox_test, NULL},
+    {"control", cmd_control, NULL},
+    {"worker", cmd_worker, NULL},
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -22,7 +28,8 @@ static const struct command {
 static void usage(FILE *out) {
     fputs("usage: sallyport COMMAND [OPTIONS]\n\n", out);
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].summary);
+        if (commands[i].summary)
+            fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].summary);
     fputs("\n`sallyport COMMAND -h` tells a command's options.\n", out);
 }
 

@@ -27,7 +27,6 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/sbuf.h"
 #include "sandbox_priv.h"
 
 /* ---- ids and privileges ---- */
