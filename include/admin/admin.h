@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "base/err.h"
+#include "base/sbuf.h"
 #include "base/slice.h"
 #include "io/loop.h"
 
@@ -18,14 +19,17 @@ struct admin_source {
     struct slice token;   /* copied, wiped on close; empty only for unix sockets */
     /* Whether new clients are taken; detail_out gets a static word for the answer ("ready", "shutting down"). */
     bool (*is_ready)(void *arg, const char **detail_out);
-    /* Called before /metrics is rendered, to bring gauges up to date. */
-    void (*refresh)(void *arg);
+    /* Appends the metrics. */
+    void (*render)(void *arg, struct sbuf *out);
     void *arg;
+    bool is_successor; /* a predecessor may still serve on the unix socket's path: take the path with admin_take_path */
 };
 
 /* Binds and serves. NULL with err when the address cannot be had. */
 MUST_CHECK struct admin *admin_open(struct loop *loop, const struct admin_source *source, struct err *err);
-/* Closes the socket and every connection, removes a unix socket's file. Sets *admin to NULL. */
+/* The successor serves: the path leads to it from now on. */
+void admin_take_path(struct admin *admin);
+/* Closes the socket and every connection, removes a unix socket's file if it is still its own. Sets *admin to NULL. */
 void admin_close(struct admin **admin);
 
 #endif

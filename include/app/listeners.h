@@ -1,30 +1,27 @@
 /*
- * listeners: the listening sockets of the gateway across reloads. A socket lives as long as its address is configured: a reload never closes and
- * reopens one that stays.
+ * listeners: the listening sockets that a worker serves, across generations. Master owns the sockets; here are copies
+ * of their descriptors, and what clients know of the listener they came through.
  */
 #ifndef SALLYPORT_APP_LISTENERS_H
 #define SALLYPORT_APP_LISTENERS_H
 
-#include "base/err.h"
+#include "app/generation.h"
 #include "base/list.h"
-#include "io/acceptor.h"
 #include "proxy/worker.h"
 
 struct listeners {
-    struct list bound;   /* struct listener, in force */
-    struct list pending; /* bound by listeners_prepare, not yet in force */
-    struct list retired; /* closed, but clients still name them; a few small structs */
+    struct list served;  /* struct listener */
+    struct list retired; /* without sockets, but clients still name them; a few small structs */
 };
 
 void listeners_init(struct listeners *listeners);
-/* Binds what the snapshot has and is not bound yet. On failure nothing has changed. */
-MUST_CHECK int listeners_prepare(struct listeners *listeners, const struct snapshot *snapshot, struct err *err);
-/* Puts a prepared snapshot in force: opens the new sockets' acceptors, closes those whose address is gone. Cannot fail. */
-void listeners_commit(struct listeners *listeners, const struct snapshot *snapshot, struct worker *worker);
-/* Drops what listeners_prepare bound. */
-void listeners_rollback(struct listeners *listeners);
-/* Stops accepting on all and closes the sockets; the structs stay for the clients that are left. */
-void listeners_close(struct listeners *listeners);
+/* Serves the sockets of the generation (whose descriptors it takes), which snapshot was made of: those that are new,
+ * those served already as before. A socket that is no longer ours is left to another worker; that of an address that is
+ * configured no more is closed, after its queue was taken in. Cannot fail. */
+void listeners_commit(struct listeners *listeners, struct generation *generation, const struct snapshot *snapshot,
+                      struct worker *worker);
+/* Stops accepting. takes_queue: what waits on the sockets is accepted first, because nobody else will. */
+void listeners_close(struct listeners *listeners, bool takes_queue);
 /* Frees everything; no client is left. */
 void listeners_fini(struct listeners *listeners);
 

@@ -18,6 +18,9 @@ typedef void acceptor_fn(void *owner, int fd, const struct addr *peer);
 /* Makes, binds and listens: SO_REUSEADDR, SO_REUSEPORT for TCP, backlog 4096; a unix socket of ours that nobody listens
  * on is replaced, mode 0660. Returns the descriptor or -1. */
 MUST_CHECK int acceptor_bind(const struct addr *addr, struct err *err);
+/* The two steps of it: a reserved address is ours, but no connection comes to it yet. */
+MUST_CHECK int acceptor_reserve(const struct addr *addr, struct err *err);
+MUST_CHECK int acceptor_listen(int fd, struct err *err);
 /* Takes the listening descriptor over. name is for metrics and logs (the address as configured); copied. */
 struct acceptor *acceptor_open(struct loop *loop, int listening_fd, const char *name, acceptor_fn *fn, void *owner);
 /* The bound address (port 0 resolved). */
@@ -25,6 +28,8 @@ void acceptor_address(const struct acceptor *acceptor, struct addr *addr_out);
 /* The owner's own limit: stop taking connections until resumed. */
 void acceptor_pause(struct acceptor *acceptor);
 void acceptor_resume(struct acceptor *acceptor);
+/* Takes what waits in the queue now, before a socket is closed for good. */
+void acceptor_drain(struct acceptor *acceptor);
 /* Closes the socket and frees. */
 void acceptor_close(struct acceptor **acceptor);
 

@@ -26,7 +26,7 @@
     X(GENERATION_BEGIN, "number = generation; value = workers; text = shutdown timeout in ms and the error log's level") \
     X(DOCUMENT, "fd = sealed resolved document") \
     X(SECRETS, "fd = sealed secrets, all of them: digest (64 bytes), size (8 bytes), bytes") \
-    X(CRL, "fd = sealed index (crl_bytes); text = digest of the file") \
+    X(CRL, "fd = sealed index (crl_bytes); number = which memory it is; text = digest of the file") \
     X(LISTENER, "text = address as configured; master to worker also: fd = socket, value = its index; a worker may have several of one address") \
     X(GENERATION_END, "") \
     /* master to worker */ \
@@ -35,13 +35,14 @@
     X(ABORT, "number = generation") \
     X(TICKET_KEYS, "fd = sealed ticket keys, newest first") \
     X(LIMITS, "fd = the shared table of limits; value = the receiver's row") \
-    X(DRAIN, "value = timeout in ms; finish and exit") \
+    X(DRAIN, "value = timeout in ms; finish and exit; number = 1: others serve the sockets, so leave what waits there to them") \
     /* worker to master */ \
     X(PREPARED, "number = generation") \
     X(FAILED, "number = generation; text = why") \
+    X(IN_FORCE, "number = generation: after COMMIT, new clients are judged by it") \
     X(ALIVE, "number = a counter; once a second, for the watchdog") \
     /* master to control */ \
-    X(RELOAD, "") \
+    X(RELOAD, "value = 1: at start, while a predecessor still has the admin address") \
     X(REOPEN_LOGS, "") \
     X(COMMITTED, "number = generation") \
     X(REJECTED, "number = generation; text = why") \
@@ -51,7 +52,7 @@
     X(WORKERS_SERVING, "value = how many workers take clients") \
     X(STOP, "value = 1: not ready for new clients; 2: exit") \
     /* control to master */ \
-    X(READY, "start-up is over") \
+    X(READY, "start-up, or a reload, is over") \
     X(EXITING, "value = exit status: the configuration is bad at start")
 /* clang-format on */
 

@@ -1,26 +1,28 @@
 /*
- * admin: see the header. Every answer is made whole from memory; nothing here changes anything yet, so there is nothing that a page of another site
- * could drive, and the token keeps it from reading (sec-47).
+ * admin: see the header. Every answer is made whole from memory; nothing here changes anything yet, so there is nothing
+ * that a page of another site could drive, and the token keeps it from reading (sec-47).
  */
 #include "admin/admin.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "base/metrics.h"
 #include "io/acceptor.h"
 #include "upstream/local_server.h"
 
 struct admin {
     struct local_server server;
     struct acceptor *acceptor;
-    char *unix_path; /* or NULL */
-    char *token;     /* "" on a unix socket */
+    char *unix_path;  /* or NULL */
+    char *taken_path; /* where the socket is until admin_take_path; or NULL */
+    ino_t inode;      /* of the socket's file */
+    char *token;      /* "" on a unix socket */
     size_t token_size;
     bool (*is_ready)(void *arg, const char **detail_out);
-    void (*refresh)(void *arg);
+    void (*render)(void *arg, struct sbuf *out);
     void *arg;
 };
 
@@ -51,9 +53,8 @@ static void refuse(struct local_response *response, int status, const char *text
 }
 
 static void answer_metrics(struct admin *admin, struct local_response *response) {
-    admin->refresh(admin->arg);
     response->type = "text/plain; version=0.0.4; charset=utf-8";
-    metrics_render(&response->body);
+    admin->render(admin->arg, &response->body);
     if (response->body.overflow) {
         sbuf_clear(&response->body);
         refuse(response, 500, "the metrics are too large to be shown");
@@ -103,24 +104,47 @@ static void on_accept(void *owner, int fd, const struct addr *peer) {
     local_server_serve(&admin->server, fd);
 }
 
-struct admin *admin_open(struct loop *loop, const struct admin_source *source, struct err *err) {
+static ino_t inode_of(const char *path) {
+    struct stat status;
+    return lstat(path, &status) == 0 ? status.st_ino : 0;
+}
+
+/* A successor's socket is made beside the path, which still leads to the one it replaces. */
+static int bind_address(const struct admin_source *source, char **path_out, char **taken_path_out, struct err *err) {
     struct addr addr;
-    if (addr_parse(slice_of(source->address), &addr, err) != 0) {
-        return NULL;
+    bool is_unix = slice_starts_with(slice_of(source->address), SLICE("unix:"));
+    bool is_beside = is_unix && source->is_successor && inode_of(source->address + 5) != 0;
+    char *address = is_beside ? mem_printf("%s.new", source->address) : mem_strdup(source->address);
+    int fd = addr_parse(slice_of(address), &addr, err) == 0 ? acceptor_bind(&addr, err) : -1;
+    if (fd >= 0 && is_unix) {
+        *path_out = mem_strdup(source->address + 5);
+        *taken_path_out = is_beside ? mem_strdup(address + 5) : NULL;
     }
-    int fd = acceptor_bind(&addr, err);
+    mem_free(address);
+    return fd;
+}
+
+void admin_take_path(struct admin *admin) {
+    if (admin->taken_path && rename(admin->taken_path, admin->unix_path) == 0) {
+        mem_free(admin->taken_path);
+        admin->taken_path = NULL;
+    }
+}
+
+struct admin *admin_open(struct loop *loop, const struct admin_source *source, struct err *err) {
+    char *unix_path = NULL, *taken_path = NULL;
+    int fd = bind_address(source, &unix_path, &taken_path, err);
     if (fd < 0) {
         return NULL;
     }
     struct admin *admin = NEW(struct admin);
-    struct slice address = slice_of(source->address);
-    if (slice_starts_with(address, SLICE("unix:"))) {
-        admin->unix_path = mem_strdup(source->address + 5);
-    }
+    admin->unix_path = unix_path;
+    admin->taken_path = taken_path;
+    admin->inode = unix_path ? inode_of(taken_path ? taken_path : unix_path) : 0;
     admin->token = mem_strndup(source->token.ptr ? source->token.ptr : "", source->token.len);
     admin->token_size = source->token.len;
     admin->is_ready = source->is_ready;
-    admin->refresh = source->refresh;
+    admin->render = source->render;
     admin->arg = source->arg;
     local_server_init(&admin->server, loop, answer, admin);
     admin->acceptor = acceptor_open(loop, fd, source->address, on_accept, admin);
@@ -135,10 +159,12 @@ void admin_close(struct admin **admin) {
     *admin = NULL;
     acceptor_close(&closing->acceptor);
     local_server_close(&closing->server);
-    if (closing->unix_path) {
-        unlink(closing->unix_path);
+    const char *path = closing->taken_path ? closing->taken_path : closing->unix_path;
+    if (path && inode_of(path) == closing->inode) {
+        (void)unlink(path);
     }
     mem_free(closing->unix_path);
+    mem_free(closing->taken_path);
     mem_wipe_free(closing->token, closing->token_size);
     mem_free(closing);
 }

@@ -4,12 +4,13 @@
 
 #include "app/commands.h"
 #include "app/config_path.h"
-#include "app/gateway.h"
+#include "app/master.h"
 
 static void usage(FILE *out) {
     fputs("usage: sallyport run [-c FILE]\n\n"
           "Runs in the foreground. FILE defaults to ./conf/sallyport.yaml, then /etc/sallyport/sallyport.yaml.\n"
-          "Signals: HUP reload, USR1 reopen logs, TERM and INT graceful stop, QUIT immediate stop.\n",
+          "Signals: HUP reload, USR1 reopen logs, TERM and INT graceful stop, QUIT immediate stop,\n"
+          "USR2 replace the program (see `sallyport upgrade -h`).\n",
           out);
 }
 
@@ -31,5 +32,5 @@ int cmd_run(int argc, char **argv) {
         usage(stderr);
         return 2;
     }
-    return gateway_run(path ? path : default_config_path());
+    return master_run(path ? path : default_config_path());
 }

@@ -90,7 +90,7 @@ static int try_bind(const struct addr *addr) {
         return -1;
     }
     bool is_unix = addr->sa.sa_family == AF_UNIX;
-    if ((is_unix ? bind_unix(fd, addr) : bind_tcp(fd, addr)) != 0 || listen(fd, LISTEN_BACKLOG) != 0) {
+    if ((is_unix ? bind_unix(fd, addr) : bind_tcp(fd, addr)) != 0) {
         int error = errno;
         (void)close(fd);
         errno = error;
@@ -99,7 +99,7 @@ static int try_bind(const struct addr *addr) {
     return fd;
 }
 
-int acceptor_bind(const struct addr *addr, struct err *err) {
+int acceptor_reserve(const struct addr *addr, struct err *err) {
     int fd = try_bind(addr);
     if (fd < 0 && errno == EAFNOSUPPORT && is_any_v6(addr)) {
         /* A kernel without IPv6: all addresses means all IPv4 addresses. */
@@ -109,6 +109,21 @@ int acceptor_bind(const struct addr *addr, struct err *err) {
     if (fd < 0) {
         char text[ADDR_TEXT_SIZE];
         return err_set(err, "cannot listen on %s: %s", addr_format(addr, text), strerror(errno));
+    }
+    return fd;
+}
+
+int acceptor_listen(int fd, struct err *err) {
+    if (listen(fd, LISTEN_BACKLOG) != 0)
+        return err_set(err, "cannot listen: %s", strerror(errno));
+    return 0;
+}
+
+int acceptor_bind(const struct addr *addr, struct err *err) {
+    int fd = acceptor_reserve(addr, err);
+    if (fd >= 0 && acceptor_listen(fd, err) != 0) {
+        (void)close(fd);
+        return -1;
     }
     return fd;
 }
@@ -162,8 +177,8 @@ static bool is_of_one_connection(int error) {
     }
 }
 
-static void accept_batch(struct acceptor *acceptor) {
-    for (int i = 0; i < ACCEPT_BATCH && !acceptor->is_paused; i++) {
+static void accept_some(struct acceptor *acceptor, int max) {
+    for (int i = 0; i < max && !acceptor->is_paused; i++) {
         struct sockaddr_storage storage;
         socklen_t size = sizeof storage;
         int fd = accept4(acceptor->fd, (struct sockaddr *)&storage, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -186,6 +201,10 @@ static void accept_batch(struct acceptor *acceptor) {
         }
     }
 }
+
+static void accept_batch(struct acceptor *acceptor) { accept_some(acceptor, ACCEPT_BATCH); }
+
+void acceptor_drain(struct acceptor *acceptor) { accept_some(acceptor, LISTEN_BACKLOG); }
 
 static void on_ready(void *arg, int ready) {
     (void)ready;

@@ -1,0 +1,198 @@
+/*
+ * control_outside: what the operator sees. Log lines of master and workers come through pipes and go into the sinks;
+ * metrics are summed over the processes' regions; both are other processes' memory and words, which are not believed.
+ */
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/memfd.h"
+#include "base/metrics.h"
+#include "control_priv.h"
+
+#define OWN_REGION (-1)
+#define GONE_REGION (-2)
+#define TAKES_MAX 1000 /* of one source at the end: more than a pipe holds */
+
+/* ---- logs ---- */
+
+static void on_line(void *arg, enum logpipe_kind kind, struct slice line) {
+    const struct log_source *source = arg;
+    const struct logs *logs = &source->control->logs;
+    const struct log_target *targets[] = {
+        [LOGPIPE_ERROR] = &logs->error, [LOGPIPE_ACCESS] = &logs->access, [LOGPIPE_AUDIT] = &logs->audit};
+    if (kind < LOGPIPE_KINDS && targets[kind]->sink)
+        logsink_line(targets[kind]->sink, line);
+}
+
+static void source_free(struct log_source *source) {
+    list_remove(&source->node);
+    loop_watch_free(&source->watch);
+    logpipe_reader_free(&source->reader);
+    (void)close(source->fd);
+    mem_free(source);
+}
+
+/* Whether it may be asked again. */
+static bool take(struct log_source *source) {
+    int result = logpipe_reader_take(source->reader);
+    if (result > 0)
+        return true;
+    if (result < 0)
+        log_error("the log lines of %s %d make no sense and are not read any more",
+                  source->index < 0 ? "process" : "worker", source->index);
+    source_free(source);
+    return false;
+}
+
+static void on_readable(void *arg, int ready) {
+    (void)ready;
+    (void)take(arg);
+}
+
+void outside_add_log(struct control *control, int index, int fd) {
+    if (fd < 0)
+        return;
+    struct log_source *source = NEW(struct log_source);
+    source->control = control;
+    source->index = index;
+    source->fd = fd;
+    source->reader = logpipe_reader_new(fd, on_line, source);
+    source->watch = loop_watch_new(control->loop, fd, on_readable, source);
+    list_push_back(&control->log_sources, &source->node);
+    loop_watch_set(source->watch, control->are_logs_open ? LOOP_READ : 0);
+}
+
+void outside_open_logs(struct control *control) {
+    control->are_logs_open = true;
+    LIST_EACH (node, next, &control->log_sources)
+        loop_watch_set(LIST_ENTRY(node, struct log_source, node)->watch, LOOP_READ);
+}
+
+static bool has_more(const struct log_source *source) {
+    int size = 0;
+    return ioctl(source->fd, FIONREAD, &size) == 0 && size > 0;
+}
+
+void outside_read_logs(struct control *control) {
+    if (!control->are_logs_open)
+        return;
+    LIST_EACH (node, next, &control->log_sources) {
+        struct log_source *source = LIST_ENTRY(node, struct log_source, node);
+        for (int i = 0; i < TAKES_MAX && has_more(source) && take(source); i++)
+            continue;
+    }
+}
+
+/* ---- metrics ---- */
+
+static void unmap(void **region) {
+    if (*region)
+        (void)munmap(*region, metrics_region_size());
+    *region = NULL;
+}
+
+static void absorb(void **region) {
+    if (*region)
+        metrics_absorb(*region);
+    unmap(region);
+}
+
+void outside_add_region(struct control *control, int64_t index, int fd) {
+    struct err err = {""};
+    void *memory = memfd_map_shared(fd, metrics_region_size(), index == OWN_REGION, &err);
+    if (fd >= 0)
+        (void)close(fd);
+    if (!memory) {
+        log_error("metrics of process %lld: %s", (long long)index, err.text);
+    } else if (index == OWN_REGION) {
+        metrics_use_region(memory);
+    } else if (index == GONE_REGION) {
+        absorb(&memory);
+    } else if (index >= 0 && index < GENERATION_WORKERS_MAX) {
+        absorb(&control->regions[index]);
+        control->regions[index] = memory;
+    } else {
+        unmap(&memory);
+    }
+}
+
+void outside_worker_gone(struct control *control, int64_t index) {
+    if (index >= 0 && index < GENERATION_WORKERS_MAX)
+        absorb(&control->regions[index]);
+}
+
+/* ---- the admin address ---- */
+
+static bool admin_is_ready(void *arg, const char **detail_out) {
+    const struct control *control = arg;
+    *detail_out = control->is_stopping            ? "shutting down"
+                  : control->workers_serving <= 0 ? "no worker is ready"
+                                                  : "ready";
+    return !control->is_stopping && control->workers_serving > 0;
+}
+
+static void admin_render(void *arg, struct sbuf *out) {
+    const struct control *control = arg;
+    const void *regions[GENERATION_WORKERS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < GENERATION_WORKERS_MAX; i++)
+        if (control->regions[i])
+            regions[count++] = control->regions[i];
+    metrics_render_all(regions, count, out);
+}
+
+static struct slice admin_token(const struct change *change) {
+    const char *digest = change->conf->admin.token_file.digest;
+    struct slice token = SLICE_NONE;
+    for (size_t i = 0; i < change->resolved.secret_count; i++)
+        if (digest[0] && strcmp(change->resolved.secrets[i].digest, digest) == 0)
+            token = slice_trim(slice_make(change->resolved.secrets[i].bytes, change->resolved.secrets[i].size));
+    while (token.len > 0 && strchr("\r\n", token.ptr[token.len - 1]))
+        token.len--;
+    return token;
+}
+
+int outside_prepare_admin(struct control *control, struct change *change, struct err *err) {
+    const struct conf_admin *admin = &change->conf->admin;
+    if (!admin->address.text)
+        return 0;
+    change->admin_identity = mem_printf("%s %s", admin->address.text, admin->token_file.digest);
+    if (control->admin_identity && strcmp(control->admin_identity, change->admin_identity) == 0)
+        return 0;
+    struct admin_source source = {.address = admin->address.text,
+                                  .token = admin_token(change),
+                                  .is_ready = admin_is_ready,
+                                  .render = admin_render,
+                                  .arg = control,
+                                  .is_successor = control->is_successor};
+    change->admin = admin_open(control->loop, &source, err);
+    return change->admin ? 0 : err_context(err, "admin %s", admin->address.text);
+}
+
+void outside_commit_admin(struct control *control, struct change *change) {
+    bool is_same = control->admin_identity && change->admin_identity &&
+                   strcmp(control->admin_identity, change->admin_identity) == 0;
+    if (is_same)
+        return;
+    admin_close(&control->admin);
+    mem_free(control->admin_identity);
+    control->admin = change->admin;
+    control->admin_identity = change->admin_identity;
+    change->admin = NULL;
+    change->admin_identity = NULL;
+    if (control->admin)
+        admin_take_path(control->admin);
+}
+
+void outside_fini(struct control *control) {
+    LIST_EACH (node, next, &control->log_sources)
+        source_free(LIST_ENTRY(node, struct log_source, node));
+    for (size_t i = 0; i < GENERATION_WORKERS_MAX; i++)
+        unmap(&control->regions[i]);
+    admin_close(&control->admin);
+    mem_free(control->admin_identity);
+}

@@ -1,0 +1,103 @@
+/* control_priv: what the files of control share.
+ *
+ *   control.c          the process: messages from master
+ *   control_change.c   from a file (configuration, CRL) to a generation in force, or not
+ *   control_outside.c  what the operator sees: logs, metrics, the admin address
+ */
+#ifndef SALLYPORT_APP_CONTROL_PRIV_H
+#define SALLYPORT_APP_CONTROL_PRIV_H
+
+#include "admin/admin.h"
+#include "app/crl_watch.h"
+#include "app/generation.h"
+#include "app/logs.h"
+#include "base/logpipe.h"
+#include "snapshot/snapshot.h"
+
+/*
+ *   WAITING --RELOAD: read the file----> OFFERED --COMMITTED--> IDLE --HUP, a CRL file changed--> OFFERED --COMMITTED,
+ * REJECTED--> IDLE |  `--bad, or REJECTED: EXITING--> ENDED                   |
+ *      `--a generation, COMMITTED: this one replaces a control----'          STOP 2, or master is gone: ENDED from
+ * anywhere
+ */
+enum control_state { CONTROL_WAITING, CONTROL_IDLE, CONTROL_OFFERED, CONTROL_ENDED };
+
+enum change_kind { CHANGE_START, CHANGE_RELOAD, CHANGE_CRLS, CHANGE_RESTORE };
+
+/* A generation that is not in force yet, and what else changes with it. */
+struct change {
+    enum change_kind kind;
+    struct conf *conf;
+    struct resolved resolved;
+    struct generation generation;
+    struct snapshot *snapshot; /* a proof that workers can build it, and where the gauges come from; not kept */
+    struct admin *admin;
+    char *admin_identity;
+};
+
+/* One process's log lines. */
+struct log_source {
+    struct list node;
+    struct control *control;
+    int index, fd;
+    struct logpipe_reader *reader;
+    struct loop_watch *watch;
+};
+
+struct control {
+    enum control_state state;
+    int status;
+    const char *config_path;
+    struct loop *loop;
+    struct channel *channel;
+    struct conf *conf; /* of the generation in force, as everything up to admin_identity */
+    struct resolved resolved;
+    struct generation in_force;
+    struct admin *admin;
+    char *admin_identity;     /* address and token digest that admin was opened with, or NULL */
+    struct change change;     /* while OFFERED */
+    struct generation handed; /* collected: what master has in force, for a control that replaces one */
+    uint64_t last_number;
+    bool wants_reload;
+    bool has_waiting_crls; /* came while another change was on its way */
+    struct resolved waiting_crls;
+    struct crl_watch *crl_watch;
+    struct ticket_keys *keys; /* for the proof only */
+    struct logs logs;
+    bool are_logs_open;
+    struct list log_sources;
+    void *regions[GENERATION_WORKERS_MAX]; /* mapped read-only; or NULL */
+    int64_t workers_serving;
+    bool is_successor; /* of a gateway that still runs */
+    bool is_stopping;
+};
+
+/* control.c */
+void control_exit(struct control *control, int status);
+void control_say(struct control *control, enum ipc_type type, int64_t value);
+
+/* control_change.c */
+void change_start(struct control *control);
+void change_reload(struct control *control);
+/* For crl_watch. */
+void change_crls(void *arg, struct resolved *fresh);
+/* Goes on from what master handed over. */
+void change_restore(struct control *control);
+void change_committed(struct control *control, uint64_t number);
+void change_rejected(struct control *control, uint64_t number, struct slice why);
+void change_fini(struct change *change);
+
+/* control_outside.c */
+void outside_add_log(struct control *control, int index, int fd);
+/* Logs are open: the other processes' lines are read from now on. */
+void outside_open_logs(struct control *control);
+/* All lines that have been written so far. */
+void outside_read_logs(struct control *control);
+void outside_add_region(struct control *control, int64_t index, int fd);
+void outside_worker_gone(struct control *control, int64_t index);
+void outside_fini(struct control *control);
+/* Opens the admin interface of a change when it differs from the one in force. */
+MUST_CHECK int outside_prepare_admin(struct control *control, struct change *change, struct err *err);
+void outside_commit_admin(struct control *control, struct change *change);
+
+#endif
