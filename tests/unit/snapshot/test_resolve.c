@@ -368,8 +368,7 @@ START_TEST(warnings_do_not_stop) {
     static const char *const wanted[] = {
         "f:11:18: warning: hostname 'a.test': certificate CN=b.test expired on ",
         "f:5:11: warning: CA bundle 'b': certificate CN=Soon CA expires in 5 days, on ",
-        "f:12:18: warning: hostname 'a.test': everybody on this machine can read the private key expired-key.pem (mode "
-        "0644)",
+        "f:12:18: warning: hostname 'a.test': everybody on this machine can read the private key expired-key.pem ",
         "f:11:18: warning: hostname 'a.test': the certificate expired.pem does not name it",
         "f:6:17: warning: CA bundle 'b': allow_sha1: signatures with SHA-1 can be forged"};
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
