@@ -18,6 +18,9 @@ typedef void acceptor_fn(void *owner, int fd, const struct addr *peer);
 /* Makes, binds and listens: SO_REUSEADDR, SO_REUSEPORT for TCP, backlog 4096; a unix socket of ours that nobody listens
  * on is replaced, mode 0660. Returns the descriptor or -1. */
 MUST_CHECK int acceptor_bind(const struct addr *addr, struct err *err);
+/* Is the TCP address free? SO_REUSEPORT would let us share it with another process of the same account, which would
+ * then get a part of the connections. For the start; a reload may bind what overlaps with its own. 0/-1. */
+MUST_CHECK int acceptor_probe(const struct addr *addr, struct err *err);
 /* Takes the listening descriptor over. name is for metrics and logs (the address as configured); copied. */
 struct acceptor *acceptor_open(struct loop *loop, int listening_fd, const char *name, acceptor_fn *fn, void *owner);
 /* The bound address (port 0 resolved). */

@@ -58,7 +58,19 @@ void listeners_init(struct listeners *listeners) {
     list_init(&listeners->retired);
 }
 
+/* At start, before any is bound: they may overlap with each other, but nobody else may be there. */
+static int probe_all(const struct snapshot *snapshot, struct err *err) {
+    for (size_t i = 0; i < snapshot->listener_count; i++) {
+        struct addr addr;
+        if (addr_parse(slice_of(snapshot->listeners[i].address), &addr, err) != 0 || acceptor_probe(&addr, err) != 0)
+            return err_context(err, "listener %s", snapshot->listeners[i].address);
+    }
+    return 0;
+}
+
 int listeners_prepare(struct listeners *listeners, const struct snapshot *snapshot, struct err *err) {
+    if (list_is_empty(&listeners->bound) && probe_all(snapshot, err) != 0)
+        return -1;
     for (size_t i = 0; i < snapshot->listener_count; i++) {
         const char *address = snapshot->listeners[i].address;
         if (find(&listeners->bound, address))
