@@ -1,6 +1,7 @@
 /*
- * admin: the operator's HTTP interface: GET /metrics (Prometheus), /healthz (the process lives), /readyz (it takes clients). On a unix socket (who may
- * connect may ask) or on TCP with a bearer token, compared in constant time; never on a client listener (sec-47).
+ * admin: the operator's HTTP interface: GET /metrics (Prometheus), /healthz (the process lives), /readyz (it takes
+ * clients). On a unix socket (who may connect may ask) or on TCP with a bearer token, compared in constant time; never
+ * on a client listener (sec-47).
  */
 #ifndef SALLYPORT_ADMIN_ADMIN_H
 #define SALLYPORT_ADMIN_ADMIN_H
@@ -14,8 +15,8 @@
 struct admin;
 
 struct admin_source {
-    const char *address;  /* "unix:path" or "127.0.0.1:9443" */
-    struct slice token;   /* copied, wiped on close; empty only for unix sockets */
+    const char *address; /* "unix:path" or "127.0.0.1:9443" */
+    struct slice token;  /* copied, wiped on close; empty only for unix sockets */
     /* Whether new clients are taken; detail_out gets a static word for the answer ("ready", "shutting down"). */
     bool (*is_ready)(void *arg, const char **detail_out);
     /* Called before /metrics is rendered, to bring gauges up to date. */

@@ -6,7 +6,8 @@
 #ifndef SALLYPORT_APP_GATEWAY_H
 #define SALLYPORT_APP_GATEWAY_H
 
-/* Runs until stopped. Returns the exit status: 0 after a graceful stop, 1 when it could not start or QUIT came, 2 for a bad configuration. */
+/* Runs until stopped. Returns the exit status: 0 after a graceful stop, 1 when it could not start or QUIT came, 2 for a
+ * bad configuration. */
 int gateway_run(const char *config_path);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * observe: see the header. One set of fields serves the access log, the audit log's denials and its refused handshakes: what is not known is
- * left out of a line rather than invented. Nothing a client chooses becomes a metric label.
+ * observe: see the header. One set of fields serves the access log, the audit log's denials and its refused handshakes:
+ * what is not known is left out of a line rather than invented. Nothing a client chooses becomes a metric label.
  */
 #include "proxy/observe.h"
 
@@ -13,7 +13,7 @@
 #define LINE_LIMIT (256 * 1024)
 
 static const char *const who_names[] = {"", "complete", "denied", "client", "upstream", "gateway"};
-static const char *const phase_names[] = {"request_head", "policy",        "connect", "request_body",
+static const char *const phase_names[] = {"request_head",  "policy",        "connect", "request_body",
                                           "response_head", "response_body", "tunnel"};
 
 const char *ending_text(const struct exchange *exchange, char *out) {
@@ -25,7 +25,8 @@ const char *ending_text(const struct exchange *exchange, char *out) {
     return out;
 }
 
-/* Begins a line; one is built at a time, in memory that is kept from line to line. event NULL: the access log has none. */
+/* Begins a line; one is built at a time, in memory that is kept from line to line. event NULL: the access log has none.
+ */
 static void line_begin(struct json *json, const char *event, int64_t wall_us) {
     static struct sbuf line;
     char text[CLOCK_TEXT_SIZE];
@@ -88,7 +89,8 @@ static void put_request(struct json *json, const struct exchange *exchange) {
         return;
     json_str(json, "http_version", http_version_name(request->version));
     json_string(json, "method", request->method);
-    json_string(json, "host", request->target.host.len > 0 ? request->target.host : slice_of(exchange->client->peer->server_name));
+    json_string(json, "host",
+                request->target.host.len > 0 ? request->target.host : slice_of(exchange->client->peer->server_name));
     json_string(json, "path", request->target.path);
 }
 
@@ -138,7 +140,8 @@ static void put_exchange(struct json *json, const struct exchange *exchange, int
 
 /* ---- lines ---- */
 
-static void exchange_line(const struct exchange *exchange, struct logsink *sink, const char *event, int64_t duration_us) {
+static void exchange_line(const struct exchange *exchange, struct logsink *sink, const char *event,
+                          int64_t duration_us) {
     struct json json;
     if (logsink_is_off(sink))
         return;
@@ -159,10 +162,12 @@ static void count_exchange(const struct exchange *exchange, int64_t duration_us)
     if (!exchange->upstream)
         return;
     bool is_upstream_fault = exchange->reason >= REASON_UPSTREAM_UNREACHABLE;
-    metric_add(METRIC_UPSTREAM_REQUESTS, 1, exchange->upstream->name, is_upstream_fault ? reason_code(exchange->reason) : "ok");
+    metric_add(METRIC_UPSTREAM_REQUESTS, 1, exchange->upstream->name,
+               is_upstream_fault ? reason_code(exchange->reason) : "ok");
     if (exchange->upstream_head_us > 0)
         metric_observe(METRIC_UPSTREAM_SECONDS,
-                       (double)(exchange->upstream_head_us - exchange->upstream_started_us) / 1e6, exchange->upstream->name);
+                       (double)(exchange->upstream_head_us - exchange->upstream_started_us) / 1e6,
+                       exchange->upstream->name);
 }
 
 void observe_exchange(const struct exchange *exchange) {
@@ -214,7 +219,8 @@ void observe_refused(const struct worker *worker, const char *listener, const st
     line_end(&json, worker->audit);
 }
 
-void observe_event(struct logsink *audit, const char *event, const char *result, const char *detail, uint64_t generation) {
+void observe_event(struct logsink *audit, const char *event, const char *result, const char *detail,
+                   uint64_t generation) {
     if (!audit || logsink_is_off(audit))
         return;
     struct json json;

@@ -1,8 +1,9 @@
 /*
- * reply: see the header. One struct reply_text holds what may be said under the hostname's `explain_denials`; the three forms only lay it out.
+ * reply: see the header. One struct reply_text holds what may be said under the hostname's `explain_denials`; the three
+ * forms only lay it out.
  *
- * Which form: the best match of application/json, text/html and text/plain by Accept (RFC 9110 12.5.1). Who accepts anything alike (curl's default,
- * or no Accept at all) gets the line of text.
+ * Which form: the best match of application/json, text/html and text/plain by Accept (RFC 9110 12.5.1). Who accepts
+ * anything alike (curl's default, or no Accept at all) gets the line of text.
  */
 #include "proxy/reply.h"
 
@@ -49,7 +50,10 @@ static int type_quality(struct slice accept, struct slice type, struct slice typ
         accept = slice_cut(accept, ',', &range);
         struct slice parameters = slice_cut(range, ';', &name);
         name = slice_trim(name);
-        int rank = slice_eq_nocase(name, type) ? 3 : slice_eq_nocase(name, type_star) ? 2 : slice_eq(name, SLICE("*/*")) ? 1 : 0;
+        int rank = slice_eq_nocase(name, type)        ? 3
+                   : slice_eq_nocase(name, type_star) ? 2
+                   : slice_eq(name, SLICE("*/*"))     ? 1
+                                                      : 0;
         if (rank > best_rank) {
             best_rank = rank;
             best = range_quality(parameters);
@@ -80,8 +84,9 @@ struct reply_text {
 static struct reply_text choose_text(const struct reply *reply) {
     struct reply_text text = {.status = reply->status ? reply->status : reason_status(reply->reason)};
     bool is_denial = text.status == 401 || text.status == 403;
-    text.message = is_denial ? "Forbidden. You don't have permission to view this. Please contact your system administrator."
-                             : status_phrase(text.status);
+    text.message = is_denial
+                       ? "Forbidden. You don't have permission to view this. Please contact your system administrator."
+                       : status_phrase(text.status);
     if (reply->explain != CONF_EXPLAIN_OFF)
         text.code = reason_code(reply->reason);
     if (reply->explain == CONF_EXPLAIN_FULL) {
@@ -184,17 +189,20 @@ int reply_send(struct codec_stream *stream, const struct reply *reply, struct ar
     sbuf_init(&body, BODY_LIMIT);
     reply_render(reply, &body, &type);
 
-    struct response_head head = {.version = HTTP_1_1, .framing = BODY_LENGTH, .content_length = body.len, .keep_alive = true};
+    struct response_head head = {
+        .version = HTTP_1_1, .framing = BODY_LENGTH, .content_length = body.len, .keep_alive = true};
     head.status = reply->status ? reply->status : reason_status(reply->reason);
     headers_init(&head.headers, arena);
-    add_str(&head.headers, "Date", arena_str(arena, slice_of(clock_format_http(reply->now, (char[CLOCK_TEXT_SIZE]){0}))));
+    add_str(&head.headers, "Date",
+            arena_str(arena, slice_of(clock_format_http(reply->now, (char[CLOCK_TEXT_SIZE]){0}))));
     add_str(&head.headers, "Content-Type", type);
     add_str(&head.headers, "Cache-Control", "no-store");
     add_str(&head.headers, "Vary", "Accept");
     add_str(&head.headers, "X-Content-Type-Options", "nosniff");
     if (type == type_html)
         add_str(&head.headers, "Content-Security-Policy",
-                "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+                "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors "
+                "'none'");
     add_reason_headers(reply, head.status, &head.headers);
 
     codec_send_head(stream, &head);
