@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/json.h"
+#include "base/jsonw.h"
 #include "deny_page_priv.h"
 
 #define BODY_LIMIT (64 * 1024)
@@ -97,21 +97,21 @@ static struct reply_text choose_text(const struct reply *reply) {
 }
 
 static void render_json(const struct reply *reply, const struct reply_text *text, struct sbuf *body) {
-    struct json json;
-    json_init(&json, body);
-    json_open_object(&json, NULL);
-    json_str(&json, "message", text->message);
-    json_int(&json, "status_code", text->status);
+    struct jsonw json;
+    jsonw_init(&json, body);
+    jsonw_open_object(&json, NULL);
+    jsonw_str(&json, "message", text->message);
+    jsonw_int(&json, "status_code", text->status);
     if (text->code)
-        json_str(&json, "reason", text->code);
+        jsonw_str(&json, "reason", text->code);
     if (text->detail)
-        json_str(&json, "detail", text->detail);
+        jsonw_str(&json, "detail", text->detail);
     if (text->hint)
-        json_str(&json, "hint", text->hint);
+        jsonw_str(&json, "hint", text->hint);
     if (reply->application)
-        json_str(&json, "aud", reply->application->aud);
-    json_str(&json, "ray_id", reply->ray_id);
-    json_close_object(&json);
+        jsonw_str(&json, "aud", reply->application->aud);
+    jsonw_str(&json, "ray_id", reply->ray_id);
+    jsonw_close_object(&json);
     sbuf_append_char(body, '\n');
 }
 
