@@ -383,9 +383,10 @@ START_TEST(sec_28_require_without_a_crl_is_said_in_advance) {
     put_pem("both.pem", &intermediate, &ca, false);
     put_crl("intermediate.crl", &intermediate, "1", 0, 30);
     expect(&(struct plan){.crl = "", .crl_more = ", require: leaf"},
-           "f:7:31: CA bundle 'b': crl.require: leaf, but no CA of it has a CRL: no certificate could pass\n");
+           "f:7:31: warning: CA bundle 'b': crl.require: leaf, but no CA of it has a CRL: every certificate is denied\n");
     expect(&(struct plan){.bundle = "both.pem", .crl = "intermediate.crl", .crl_more = ", require: chain"},
-           "f:7:47: CA bundle 'b': crl.require: chain, but no root of it has a CRL: no certificate could pass\n");
+           "f:7:47: warning: CA bundle 'b': crl.require: chain, but no root of it has a CRL: every certificate is "
+           "denied\n");
     expect(&(struct plan){.bundle = "both.pem", .crl_more = ", require: chain"},
            "f:7:37: warning: CA bundle 'b': crl.require: chain, but there is no CRL of CN=Intermediate: what it issued "
            "is denied\n");
