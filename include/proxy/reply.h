@@ -29,7 +29,7 @@ int reply_send(struct codec_stream *stream, const struct reply *reply, struct ar
 /* The body and its type as they would be sent; for tests and the page's picture. */
 void reply_render(const struct reply *reply, struct sbuf *body, const char **content_type_out);
 /* Which form an Accept asks for (RFC 9110 12.5.1, with q): "application/json", "text/html" or "text/plain". Static.
- * Browsers get HTML, curl's star/star gets JSON? see reply.c. */
+ * Who takes anything alike, as curl does, gets text. */
 const char *reply_negotiate(struct slice accept);
 
 #endif

@@ -39,8 +39,12 @@ static const char icon_lock[] =
     "<path d=\"M12 14.5v2.5\"/>";
 static const char icon_warning[] = "<path d=\"M12 4 2.8 20h18.4z\"/><path d=\"M12 10v4.5\"/><path d=\"M12 17.2v.1\"/>";
 
+/* As text of the page. Control characters and bytes that are no UTF-8 are shown as \x1b. */
 static void append_escaped(struct sbuf *out, const char *text) {
-    for (; *text; text++) {
+    struct sbuf printable;
+    sbuf_init(&printable, 4 * strlen(text) + 1);
+    sbuf_append_printable(&printable, slice_of(text));
+    for (text = sbuf_text(&printable); *text; text++) {
         switch (*text) {
         case '&':
             sbuf_append_str(out, "&amp;");
@@ -61,6 +65,7 @@ static void append_escaped(struct sbuf *out, const char *text) {
             sbuf_append_char(out, *text);
         }
     }
+    sbuf_fini(&printable);
 }
 
 /* A detail begins in lower case, to follow a colon elsewhere; here it is a sentence of its own. */

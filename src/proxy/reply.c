@@ -42,10 +42,17 @@ static int range_quality(struct slice parameters) {
     return 1000;
 }
 
-/* How well one type is accepted: the most specific range that covers it decides. */
-static int type_quality(struct slice accept, struct slice type, struct slice type_star) {
-    int best = 0, best_rank = 0;
-    while (accept.len > 0) {
+/* How well a type is accepted. */
+struct preference {
+    int quality; /* in thousandths; 0: not at all */
+    int rank;    /* how exactly it is named: 3 type/subtype, 2 type/any, 1 any/any, 0 not */
+    int place;   /* of the range in the header */
+};
+
+/* The most specific range that covers the type decides. */
+static struct preference type_preference(struct slice accept, struct slice type, struct slice type_star) {
+    struct preference best = {0, 0, 0};
+    for (int place = 0; accept.len > 0; place++) {
         struct slice range, name;
         accept = slice_cut(accept, ',', &range);
         struct slice parameters = slice_cut(range, ';', &name);
@@ -54,21 +61,29 @@ static int type_quality(struct slice accept, struct slice type, struct slice typ
                    : slice_eq_nocase(name, type_star) ? 2
                    : slice_eq(name, SLICE("*/*"))     ? 1
                                                       : 0;
-        if (rank > best_rank) {
-            best_rank = rank;
-            best = range_quality(parameters);
-        }
+        if (rank > best.rank)
+            best = (struct preference){range_quality(parameters), rank, place};
     }
     return best;
 }
 
+/* Of types accepted equally well, the one named more exactly, then the one named first: a script that asks for JSON,
+ * plain text and then anything reads JSON. */
+static bool is_preferred(struct preference a, struct preference b) {
+    if (a.quality != b.quality)
+        return a.quality > b.quality;
+    if (a.quality == 0 || a.rank != b.rank)
+        return a.quality > 0 && a.rank > b.rank;
+    return a.place < b.place;
+}
+
 const char *reply_negotiate(struct slice accept) {
-    int text = type_quality(accept, SLICE("text/plain"), SLICE("text/*"));
-    int json = type_quality(accept, SLICE("application/json"), SLICE("application/*"));
-    int html = type_quality(accept, SLICE("text/html"), SLICE("text/*"));
-    if (html > text && html >= json)
-        return type_html;
-    return json > text ? type_json : type_text;
+    struct preference text = type_preference(accept, SLICE("text/plain"), SLICE("text/*"));
+    struct preference json = type_preference(accept, SLICE("application/json"), SLICE("application/*"));
+    struct preference html = type_preference(accept, SLICE("text/html"), SLICE("text/*"));
+    if (is_preferred(html, text))
+        return is_preferred(json, html) ? type_json : type_html;
+    return is_preferred(json, text) ? type_json : type_text;
 }
 
 /* ---- what is said ---- */
@@ -108,26 +123,17 @@ static void render_json(const struct reply *reply, const struct reply_text *text
         jsonw_str(&json, "detail", text->detail);
     if (text->hint)
         jsonw_str(&json, "hint", text->hint);
-    if (reply->application)
-        jsonw_str(&json, "aud", reply->application->aud);
+    jsonw_str(&json, "aud", reply->application ? reply->application->aud : NULL);
     jsonw_str(&json, "ray_id", reply->ray_id);
     jsonw_close_object(&json);
     sbuf_append_char(body, '\n');
-}
-
-/* For a terminal: a control character in a certificate's name must not reach it. */
-static void append_printable(struct sbuf *out, const char *text) {
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        sbuf_append_char(out, c < 0x20 || c == 0x7f ? '?' : *text);
-    }
 }
 
 static void render_text(const struct reply *reply, const struct reply_text *text, struct sbuf *body) {
     sbuf_printf(body, "%d %s", text->status, text->code ? text->code : status_phrase(text->status));
     if (text->detail) {
         sbuf_append_str(body, ": ");
-        append_printable(body, text->detail);
+        sbuf_append_printable(body, slice_of(text->detail)); /* for a terminal */
         sbuf_append_char(body, '.');
     }
     if (text->hint && *text->hint) {
