@@ -102,13 +102,17 @@ void jsonw_escape(struct sbuf *out, struct slice value) {
         unsigned char c = (unsigned char)value.ptr[plain];
         bool is_special = c < 0x20 || c == '"' || c == '\\' || c == 0x7f;
         size_t len = is_special ? 0 : utf8_length(slice_after(value, plain));
-        if (len > 0) {
+        /* The controls U+0080 to U+009F move a terminal's cursor as ESC does. */
+        bool is_c1 = len == 2 && c == 0xc2 && (unsigned char)value.ptr[plain + 1] < 0xa0;
+        if (len > 0 && !is_c1) {
             plain += len;
             continue;
         }
         sbuf_append(out, slice_first(value, plain));
         if (is_special)
             escape_char(out, c);
+        else if (is_c1)
+            escape_char(out, (unsigned char)value.ptr[++plain]);
         else
             sbuf_append_str(out, "\xef\xbf\xbd");
         value = slice_after(value, plain + 1);

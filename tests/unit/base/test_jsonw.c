@@ -64,6 +64,11 @@ START_TEST(escapes) {
           3},
          "\"\xef\xbf\xbd"
          "a\xef\xbf\xbd\""},
+        {{"\xc2\x9b"
+          "1\xc2\xa0",
+          5},
+         "\"\\u009b"
+         "1\xc2\xa0\""},
         {{"\xed\xa0\x80", 3}, "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
