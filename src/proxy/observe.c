@@ -49,6 +49,13 @@ static double milliseconds(int64_t us) { return us > 0 ? (double)us / 1000.0 : 0
 
 /* ---- groups of fields ---- */
 
+static void put_known(struct jsonw *json, const char *name, struct slice value) {
+    if (value.ptr)
+        jsonw_string(json, name, value);
+    else
+        jsonw_null(json, name);
+}
+
 static void put_address(struct jsonw *json, const struct addr *addr, const char *listener) {
     char host[ADDR_TEXT_SIZE];
     jsonw_str(json, "client_ip", addr_format_host(addr, host));
@@ -70,35 +77,35 @@ static void put_connection(struct jsonw *json, const struct client *client) {
 }
 
 static void put_certificate(struct jsonw *json, struct peer *peer) {
+    static const struct identity unknown;
     const struct identity *identity = peer ? peer_identity(peer) : NULL;
     if (!peer)
         return;
-    jsonw_str(json, "cert_verified", peer->report.verified_text);
     if (!identity)
-        return;
-    jsonw_string(json, "cert_subject_dn", identity->subject_dn);
-    jsonw_string(json, "cert_issuer_dn", identity->issuer_dn);
-    jsonw_string(json, "cert_serial", identity->serial);
-    jsonw_string(json, "cert_fingerprint_sha256", identity->fingerprint_sha256);
-    jsonw_string(json, "cert_not_after", identity->not_after);
+        identity = &unknown;
+    jsonw_str(json, "cert_verified", peer->report.verified_text);
+    put_known(json, "cert_subject_dn", identity->subject_dn);
+    put_known(json, "cert_issuer_dn", identity->issuer_dn);
+    put_known(json, "cert_serial", identity->serial);
+    put_known(json, "cert_fingerprint_sha256", identity->fingerprint_sha256);
+    put_known(json, "cert_not_after", identity->not_after);
 }
 
 static void put_request(struct jsonw *json, const struct exchange *exchange) {
     const struct request_head *request = exchange->request;
-    if (!request)
-        return;
-    jsonw_str(json, "http_version", http_version_name(request->version));
-    jsonw_string(json, "method", request->method);
-    jsonw_string(json, "host",
-                 request->target.host.len > 0 ? request->target.host : slice_of(exchange->client->peer->server_name));
-    jsonw_string(json, "path", request->target.path);
+    bool has_host = request && request->target.host.len > 0;
+    jsonw_str(json, "http_version", request ? http_version_name(request->version) : NULL);
+    put_known(json, "method", request ? request->method : SLICE_NONE);
+    if (has_host)
+        jsonw_string(json, "host", request->target.host);
+    else
+        jsonw_str(json, "host", exchange->client->peer ? exchange->client->peer->server_name : NULL);
+    put_known(json, "path", request ? request->target.path : SLICE_NONE);
 }
 
 static void put_upstream(struct jsonw *json, const struct exchange *exchange) {
-    if (!exchange->endpoint)
-        return;
-    jsonw_str(json, "upstream", exchange->endpoint->name);
-    if (exchange->upstream_head_us > 0)
+    jsonw_str(json, "upstream", exchange->endpoint ? exchange->endpoint->name : NULL);
+    if (exchange->endpoint && exchange->upstream_head_us > 0)
         jsonw_fixed(json, "upstream_ms", milliseconds(exchange->upstream_head_us - exchange->upstream_started_us), 3);
     else
         jsonw_null(json, "upstream_ms");
@@ -133,8 +140,7 @@ static void put_exchange(struct jsonw *json, const struct exchange *exchange, in
     put_certificate(json, client->peer);
     const struct header *agent =
         exchange->request ? headers_find(&exchange->request->headers, SLICE("user-agent")) : NULL;
-    if (agent)
-        jsonw_string(json, "user_agent", agent->value);
+    put_known(json, "user_agent", agent ? agent->value : SLICE_NONE);
     jsonw_str(json, "ending", ending_text(exchange, ending));
 }
 
