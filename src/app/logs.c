@@ -43,7 +43,7 @@ void logs_rollback(struct logs *logs) {
 static void commit_target(struct log_target *log) {
     if (!log->next_sink)
         return;
-    logsink_close(&log->sink);
+    logsink_retire(&log->sink);
     mem_free(log->target);
     log->sink = log->next_sink;
     log->target = log->next_target;
