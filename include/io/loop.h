@@ -53,7 +53,7 @@ void loop_task_init(struct loop_task *task, void (*fn)(void *arg), void *arg);
 void loop_defer(struct loop *loop, struct loop_task *task);
 void loop_task_cancel(struct loop_task *task);
 
-/* fn is called from the loop, not from the signal handler. */
+/* fn is called from the loop, not from the signal handler: once a turn, however many signals came. */
 MUST_CHECK int loop_signal(struct loop *loop, int signo, void (*fn)(void *arg), void *arg, struct err *err);
 
 #endif
