@@ -26,6 +26,8 @@ struct admin_source {
 
 /* Binds and serves. NULL with err when the address cannot be had. */
 MUST_CHECK struct admin *admin_open(struct loop *loop, const struct admin_source *source, struct err *err);
+/* Replaces the token; connections that are open need it with their next request. */
+void admin_set_token(struct admin *admin, struct slice token);
 /* Closes the socket and every connection, removes a unix socket's file. Sets *admin to NULL. */
 void admin_close(struct admin **admin);
 

@@ -1,6 +1,6 @@
 /*
- * admin: see the header. Every answer is made whole from memory; nothing here changes anything yet, so there is nothing that a page of another site
- * could drive, and the token keeps it from reading (sec-47).
+ * admin: see the header. Every answer is made whole from memory; nothing here changes anything yet, so there is nothing
+ * that a page of another site could drive, and the token keeps it from reading (sec-47).
  */
 #include "admin/admin.h"
 
@@ -80,6 +80,7 @@ static void answer(void *arg, const struct local_request *request, struct local_
     struct admin *admin = arg;
     const struct request_head *head = request->head;
     if (!is_authorised(admin, &head->headers)) {
+        response->challenge = "Bearer realm=\"sallyport\"";
         refuse(response, 401, "a bearer token is needed: Authorization: Bearer TOKEN");
         return;
     }
@@ -103,12 +104,18 @@ static void on_accept(void *owner, int fd, const struct addr *peer) {
     local_server_serve(&admin->server, fd);
 }
 
+void admin_set_token(struct admin *admin, struct slice token) {
+    mem_wipe_free(admin->token, admin->token_size);
+    admin->token = mem_strndup(token.ptr ? token.ptr : "", token.len);
+    admin->token_size = token.len;
+}
+
 struct admin *admin_open(struct loop *loop, const struct admin_source *source, struct err *err) {
     struct addr addr;
     if (addr_parse(slice_of(source->address), &addr, err) != 0) {
         return NULL;
     }
-    int fd = acceptor_bind(&addr, err);
+    int fd = acceptor_probe(&addr, err) == 0 ? acceptor_bind(&addr, err) : -1;
     if (fd < 0) {
         return NULL;
     }
@@ -117,8 +124,7 @@ struct admin *admin_open(struct loop *loop, const struct admin_source *source, s
     if (slice_starts_with(address, SLICE("unix:"))) {
         admin->unix_path = mem_strdup(source->address + 5);
     }
-    admin->token = mem_strndup(source->token.ptr ? source->token.ptr : "", source->token.len);
-    admin->token_size = source->token.len;
+    admin_set_token(admin, source->token);
     admin->is_ready = source->is_ready;
     admin->refresh = source->refresh;
     admin->arg = source->arg;

@@ -1,5 +1,6 @@
 /*
- * gateway: see the header. Start-up and reload are one path: load (control), prepare everything that can fail, then commit, which cannot fail.
+ * gateway: see the header. Start-up and reload are one path: load (control), prepare everything that can fail, then
+ * commit, which cannot fail.
  *
  *   resolve_file -> snapshot_new -> logs_prepare -> listeners_prepare -> [admin] -> commit: publish to the worker
  *        any failure: roll back, the old generation stays (sec-09, sec-10)
@@ -21,6 +22,7 @@
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "io/loop.h"
+#include "pki/cert.h"
 #include "proxy/observe.h"
 #include "proxy/worker.h"
 #include "snapshot/resolve.h"
@@ -32,15 +34,15 @@
 struct gateway {
     const char *config_path;
     struct loop *loop;
-    struct conf *conf;         /* control side: the file as loaded */
-    struct resolved resolved;  /* control side: what workers were given */
+    struct conf *conf;        /* control side: the file as loaded */
+    struct resolved resolved; /* control side: what workers were given */
     struct ticket_keys *keys;
     struct snapshot *snapshot; /* in force */
     struct worker *worker;
     struct listeners listeners;
     struct logs logs;
     struct admin *admin;
-    char *admin_identity; /* address and token digest that admin was opened with, or NULL */
+    char *admin_address; /* where admin is, as configured; or NULL */
     struct loop_timer *housekeeping;
     bool is_stopping;
     int status;
@@ -52,12 +54,12 @@ struct candidate {
     struct resolved resolved;
     struct snapshot *snapshot;
     struct admin *admin;
-    char *admin_identity;
+    char *admin_address;
 };
 
 static void candidate_fini(struct candidate *candidate) {
     admin_close(&candidate->admin);
-    mem_free(candidate->admin_identity);
+    mem_free(candidate->admin_address);
     snapshot_unref(&candidate->snapshot);
     resolved_fini(&candidate->resolved);
     conf_free(&candidate->conf);
@@ -92,43 +94,47 @@ static void admin_refresh(void *arg) {
     snapshot_publish_metrics(gateway->snapshot);
 }
 
+/* resolve has taken the white space off its end. */
 static struct slice admin_token(const struct conf *conf, const struct resolved *resolved) {
     for (size_t i = 0; i < resolved->secret_count; i++)
         if (conf->admin.token_file.digest[0] && strcmp(resolved->secrets[i].digest, conf->admin.token_file.digest) == 0)
-            return slice_make(resolved->secrets[i].bytes, resolved->secrets[i].size);
+            return slice_trim(slice_make(resolved->secrets[i].bytes, resolved->secrets[i].size));
     return SLICE_NONE;
 }
 
-/* Opens the admin interface of the candidate when it differs from the one in force. */
+static bool has_same_admin_address(const struct gateway *gateway, const struct candidate *next) {
+    const char *now = gateway->admin_address, *wanted = next->admin_address;
+    return now && wanted && strcmp(now, wanted) == 0;
+}
+
+/* Opens the admin interface of the candidate when it is to be elsewhere than the one in force. */
 static int prepare_admin(struct gateway *gateway, struct candidate *next, struct err *err) {
-    const struct conf_admin *admin = &next->conf->admin;
-    if (!admin->address.text)
+    const char *address = next->conf->admin.address.text;
+    if (!address)
         return 0;
-    next->admin_identity = mem_printf("%s %s", admin->address.text, admin->token_file.digest);
-    if (gateway->admin_identity && strcmp(gateway->admin_identity, next->admin_identity) == 0)
+    next->admin_address = mem_strdup(address);
+    if (has_same_admin_address(gateway, next))
         return 0;
-    struct admin_source source = {.address = admin->address.text,
-                                  .token = slice_trim(admin_token(next->conf, &next->resolved)),
+    struct admin_source source = {.address = address,
+                                  .token = admin_token(next->conf, &next->resolved),
                                   .is_ready = admin_is_ready,
                                   .refresh = admin_refresh,
                                   .arg = gateway};
-    while (source.token.len > 0 && strchr("\r\n", source.token.ptr[source.token.len - 1]))
-        source.token.len--;
     next->admin = admin_open(gateway->loop, &source, err);
-    return next->admin ? 0 : err_context(err, "admin %s", admin->address.text);
+    return next->admin ? 0 : err_context(err, "admin %s", address);
 }
 
 static void commit_admin(struct gateway *gateway, struct candidate *next) {
-    bool is_same = gateway->admin_identity && next->admin_identity &&
-                   strcmp(gateway->admin_identity, next->admin_identity) == 0;
-    if (is_same)
+    if (has_same_admin_address(gateway, next)) {
+        admin_set_token(gateway->admin, admin_token(next->conf, &next->resolved));
         return;
+    }
     admin_close(&gateway->admin);
-    mem_free(gateway->admin_identity);
+    mem_free(gateway->admin_address);
     gateway->admin = next->admin;
-    gateway->admin_identity = next->admin_identity;
+    gateway->admin_address = next->admin_address;
     next->admin = NULL;
-    next->admin_identity = NULL;
+    next->admin_address = NULL;
 }
 
 /* Control side, then worker side, then whatever else can fail. Returns 0, 1 (could not), or 2 (bad configuration). */
@@ -160,7 +166,8 @@ static int prepare(struct gateway *gateway, struct candidate *next, bool is_star
 
 /* Puts a prepared candidate in force. */
 static void commit(struct gateway *gateway, struct candidate *next) {
-    struct logsink *access = gateway->logs.access.next_sink ? gateway->logs.access.next_sink : gateway->logs.access.sink;
+    struct logsink *access =
+        gateway->logs.access.next_sink ? gateway->logs.access.next_sink : gateway->logs.access.sink;
     struct logsink *audit = gateway->logs.audit.next_sink ? gateway->logs.audit.next_sink : gateway->logs.audit.sink;
     if (gateway->worker) {
         gateway->worker->access = access;
@@ -253,7 +260,7 @@ static int watch_signals(struct gateway *gateway, struct err *err) {
     static const struct {
         int signo;
         void (*fn)(void *arg);
-    } table[] = {{SIGHUP, reload},           {SIGUSR1, reopen_logs}, {SIGTERM, stop_gracefully},
+    } table[] = {{SIGHUP, reload},          {SIGUSR1, reopen_logs}, {SIGTERM, stop_gracefully},
                  {SIGINT, stop_gracefully}, {SIGQUIT, quit},        {SIGUSR2, refuse_upgrade}};
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
         if (loop_signal(gateway->loop, table[i].signo, table[i].fn, gateway, err) != 0)
@@ -294,6 +301,9 @@ static int start(struct gateway *gateway) {
     if (geteuid() == 0)
         log_warning("running as root: `user` is not supported yet, so give the service an account of its own");
     metric_set(METRIC_RELOAD_SUCCESS, 1);
+    metric_set(METRIC_INFO, 1, SALLYPORT_VERSION, openssl_version());
+    metric_add(METRIC_RELOADS, 0, "ok");
+    metric_add(METRIC_RELOADS, 0, "failed");
     log_info("sallyport " SALLYPORT_VERSION " is ready: %zu hostnames, %zu applications",
              gateway->snapshot->hostname_count, gateway->conf->applications.count);
     gateway->housekeeping = loop_timer_new(gateway->loop, housekeeping, gateway);
@@ -302,7 +312,8 @@ static int start(struct gateway *gateway) {
 }
 
 static void gateway_fini(struct gateway *gateway) {
-    struct candidate last = {gateway->conf, gateway->resolved, gateway->snapshot, gateway->admin, gateway->admin_identity};
+    struct candidate last = {gateway->conf, gateway->resolved, gateway->snapshot, gateway->admin,
+                             gateway->admin_address};
     listeners_close(&gateway->listeners);
     worker_free(&gateway->worker);
     listeners_fini(&gateway->listeners);

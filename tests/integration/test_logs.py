@@ -85,8 +85,9 @@ def test_a_served_request_has_every_field(gateway, certs):
 
 def test_denied_open_and_failed_requests_have_every_field(gateway, certs):
     gateway.get("app.test", "/denied")
-    line = check_line(gateway.access(path="/denied")[0], *UPSTREAM, *CERT, "policy", "decision", "user_agent")
+    line = check_line(gateway.access(path="/denied")[0], *UPSTREAM, *CERT, "policy", "user_agent")
     assert (line["status"], line["reason"], line["ending"], line["cert_verified"]) == (403, "certificate_missing", "denied", "NONE")
+    assert (line["application"], line["decision"]) == ("main", "default")
     gateway.get("app.test", "/stranger", certs.stranger)
     line = gateway.access(path="/stranger")[0]
     assert line["cert_verified"].startswith("FAILED") and line["cert_subject_dn"] == "CN=alice" and line["cert_issuer_dn"] == "CN=Other CA"
