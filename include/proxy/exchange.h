@@ -65,7 +65,6 @@ struct exchange {
 
     /* How far it has come; for exchange.c, steps.c, relay.c and the client's deadlines only. */
     unsigned step;                  /* index into the table of steps */
-    struct request_head *outbound;  /* forward: what goes upstream, the same for each attempt */
     const struct headers *trailers; /* of the request, those that pass; with request_ended */
     struct sbuf held;      /* request body that the link has no room for; still counted in the codec's window */
     size_t owed;           /* response body that the link has not been told is gone */
