@@ -3,6 +3,7 @@ import contextlib
 import pathlib
 import socket
 import ssl
+import statistics
 import time
 
 import pytest
@@ -54,10 +55,11 @@ def test_sec_30_a_million_entries_load_in_a_second_and_take_30_mib(tmp_path, cer
     with Gateway(tmp_path, quiet(site(certs, small), tmp_path)) as gateway:
         assert gateway.get("app.test", credential=certs.alice).status == 200
         before = gateway.rss_kib
-        start = time.monotonic()
+        start, start_cpu = time.monotonic(), cpu_us(gateway)
         gateway.reload(quiet(site(certs, million), tmp_path))
-        seconds, grown = time.monotonic() - start, (gateway.rss_kib - before) / 1024
-        print(f"\nreload with {MILLION} entries: {seconds:.2f} s, RSS +{grown:.1f} MiB")
+        wall, seconds = time.monotonic() - start, (cpu_us(gateway) - start_cpu) / 1e6
+        grown = (gateway.rss_kib - before) / 1024
+        print(f"\nreload with {MILLION} entries: {seconds:.2f} s of CPU in {wall:.2f} s, RSS +{grown:.1f} MiB")
         assert gateway.metric("sallyport_crl_entries", ca_bundle="clients") == MILLION + 1
         assert gateway.get("app.test", credential=certs.bob).reason == "certificate_revoked"
         assert gateway.get("app.test", credential=certs.alice).status == 200
@@ -66,31 +68,34 @@ def test_sec_30_a_million_entries_load_in_a_second_and_take_30_mib(tmp_path, cer
 
 @pytest.mark.full
 def test_sec_30_a_handshake_costs_the_same_with_a_million_entries(tmp_path, certs, million):
-    """The best batch of each, taken in turns: what else runs on the machine disturbs both alike."""
+    """Small batches in turns, and the median of the ratios: what else runs on the machine disturbs both alike."""
     one = certs.ca.crl([certs.bob], path=tmp_path / "one.crl")
     forged = certs.ca.issue("forged-cost", signer=certs.other.key)
     with contextlib.ExitStack() as stack:
         gateways = {}
-        for label, crl in (("none", None), ("one", one), ("million", million)):
+        for label, crl in (("none", None), ("million", million), ("one", one)):
             directory = tmp_path / label
             directory.mkdir()
             gateways[label] = stack.enter_context(Gateway(directory, quiet(site(certs, crl), directory)))
         for who, credential in (("a good certificate", certs.alice), ("a forged one", forged)):
             context = client_context(credential)
-            best = {label: 1e9 for label in gateways}
-            for _ in range(8):
-                for label, gateway in gateways.items():
-                    best[label] = min(best[label], handshakes(gateway, context, 60))
-            ratio = best["million"] / best["none"]
-            print(f"\nCPU per handshake with {who}: " + ", ".join(f"{k} {v:.0f} us" for k, v in best.items())
+            samples = {label: [] for label in gateways}
+            for turn in range(60):
+                for label in list(gateways)[::1 if turn % 2 else -1]:
+                    samples[label].append(handshakes(gateways[label], context, 16))
+            ratio = statistics.median(m / n for m, n in zip(samples["million"], samples["none"]))
+            print(f"\nCPU per handshake with {who}: "
+                  + ", ".join(f"{label} {statistics.median(taken):.0f} us" for label, taken in samples.items())
                   + f"; a million to none: {ratio:.3f}")
             assert ratio < 1.05
 
 
 def rss_after(gateway, action, rounds, warm_up):
+    """(the most while it warmed up, at the end): what the allocator gives back and takes again does not count."""
+    before = 0
     for _ in range(warm_up):
         action()
-    before = gateway.rss_kib
+        before = max(before, gateway.rss_kib)
     for _ in range(rounds):
         action()
     return before, gateway.rss_kib
@@ -111,9 +116,9 @@ def test_sec_31_rss_is_flat_over_reloads(tmp_path, certs, rounds):
             gateway.reload()
             assert [client.request().status for client in live] == [200] * len(live)
             assert gateway.get("app.test", credential=certs.bob).reason == "certificate_revoked"
-        before, after = rss_after(gateway, reload, rounds, 5)
+        before, after = rss_after(gateway, reload, rounds, 15)
         print(f"\nRSS over {rounds} reloads of 100000 entries: {before} -> {after} KiB")
-        assert after - before < 2048
+        assert after - before < 1024
 
 
 # sec_36 ---------------------------------------------------------------------------------------------------------------
@@ -152,7 +157,7 @@ def refusals(certs, tmp_path_factory):
     return crl, table
 
 
-@pytest.mark.parametrize("rounds", [pytest.param(60, id="some"), pytest.param(1000, id="thousand", marks=pytest.mark.full)])
+@pytest.mark.parametrize("rounds", [pytest.param(15, id="some"), pytest.param(1000, id="thousand", marks=pytest.mark.full)])
 def test_sec_36_rss_is_flat_whatever_is_refused(tmp_path, certs, refusals, rounds):
     crl, table = refusals
     with Gateway(tmp_path, quiet(site(certs, crl), tmp_path)) as gateway:
@@ -164,7 +169,7 @@ def test_sec_36_rss_is_flat_whatever_is_refused(tmp_path, certs, refusals, round
                 except (ssl.SSLError, ConnectionError):
                     assert host != "app.test" or " " not in label, label
             plain_http(gateway)
-        before, after = rss_after(gateway, refuse_all, rounds, 30)
+        before, after = rss_after(gateway, refuse_all, rounds, 10)
         print(f"\nRSS over {rounds} rounds of {len(table) + 1} refusals: {before} -> {after} KiB")
         assert after - before < 512
         for reason in {label.split()[0] for label in table if label.startswith("certificate")}:
