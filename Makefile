@@ -250,7 +250,7 @@ test-full:
 
 demo:
 	@scripts/deps
-	@$(MAKE) all
+	@$(MAKE) -j$(shell nproc) all
 	@SALLYPORT=$(abspath $(PROGRAM)) ONCE='$(ONCE)' scripts/demo
 
 # --- checks of the source ------------------------------------------------------------------------------------------

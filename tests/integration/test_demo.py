@@ -42,11 +42,12 @@ needs_port = pytest.mark.skipif(not port_is_free(), reason="port 8443, which the
 @pytest.mark.release
 @needs_port
 def test_make_demo_once_from_a_clean_clone(clone):
+    is_idle = os.getloadavg()[0] < 1
     start = time.monotonic()
     done = subprocess.run(["make", "demo", "ONCE=1"], cwd=clone, env=environment(), capture_output=True, text=True, timeout=300)
     out = ANSI.sub("", done.stdout)
     assert done.returncode == 0, out[-3000:] + done.stderr[-3000:]
-    assert time.monotonic() - start < 120
+    assert time.monotonic() - start < (120 if is_idle else 300)
     assert out.rstrip().endswith("demo: as expected")
     for said in ("403 certificate_missing: ", '"method":"GET"', "Cf-Client-Cert-Sha256", "certificate_revoked"):
         assert said.lower() in out.lower()
