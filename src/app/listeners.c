@@ -1,6 +1,6 @@
 /*
- * listeners: see the header. Binding is the step of a reload that can fail for reasons outside the file, so it is done before anything
- * changes; taking the new sockets into service cannot fail.
+ * listeners: see the header. Binding is the step of a reload that can fail for reasons outside the file, so it is done
+ * before anything changes; taking the new sockets into service cannot fail.
  */
 #include "app/listeners.h"
 
@@ -25,7 +25,7 @@ static void accepted(void *owner, int fd, const struct addr *peer) {
 }
 
 static struct listener *find(const struct list *list, const char *address) {
-    LIST_EACH(at, next, list) {
+    LIST_EACH (at, next, list) {
         struct listener *listener = LIST_ENTRY(at, struct listener, node);
         if (strcmp(listener->address, address) == 0)
             return listener;
@@ -92,12 +92,12 @@ int listeners_prepare(struct listeners *listeners, const struct snapshot *snapsh
 }
 
 void listeners_rollback(struct listeners *listeners) {
-    LIST_EACH(at, next, &listeners->pending)
+    LIST_EACH (at, next, &listeners->pending)
         listener_free(LIST_ENTRY(at, struct listener, node));
 }
 
 static void open_pending(struct listeners *listeners, struct worker *worker) {
-    LIST_EACH(at, next, &listeners->pending) {
+    LIST_EACH (at, next, &listeners->pending) {
         struct listener *listener = LIST_ENTRY(at, struct listener, node);
         list_remove(&listener->node);
         list_push_back(&listeners->bound, &listener->node);
@@ -123,7 +123,7 @@ static void retire(struct listeners *listeners, struct listener *listener) {
 
 void listeners_commit(struct listeners *listeners, const struct snapshot *snapshot, struct worker *worker) {
     open_pending(listeners, worker);
-    LIST_EACH(at, next, &listeners->bound) {
+    LIST_EACH (at, next, &listeners->bound) {
         struct listener *listener = LIST_ENTRY(at, struct listener, node);
         size_t index = 0;
         if (snapshot_index(snapshot, listener->address, &index))
@@ -135,12 +135,12 @@ void listeners_commit(struct listeners *listeners, const struct snapshot *snapsh
 
 void listeners_close(struct listeners *listeners) {
     listeners_rollback(listeners);
-    LIST_EACH(at, next, &listeners->bound)
+    LIST_EACH (at, next, &listeners->bound)
         retire(listeners, LIST_ENTRY(at, struct listener, node));
 }
 
 void listeners_fini(struct listeners *listeners) {
     listeners_close(listeners);
-    LIST_EACH(at, next, &listeners->retired)
+    LIST_EACH (at, next, &listeners->retired)
         listener_free(LIST_ENTRY(at, struct listener, node));
 }
