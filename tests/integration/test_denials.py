@@ -1,8 +1,7 @@
 """What a denied client sees: form by Accept, every field, nothing that a client or a certificate can smuggle in."""
-import json
+import pathlib
 import re
 import shutil
-import ssl
 import subprocess
 
 import pytest
@@ -67,6 +66,13 @@ def test_the_form_is_negotiated(gateway, accept, form):
     else:
         assert response.body.count(b"\n") == 1 and response.body.endswith(f"(ray {ray})\n".encode())
         assert response.body.startswith(b"403 certificate_missing: ")
+
+
+def test_the_readmes_answer_is_the_answer(gateway):
+    readme = (pathlib.Path(__file__).resolve().parents[2] / "README.md").read_text()
+    shown = re.search(r"^403 certificate_missing: .*$", readme, re.M).group(0)
+    body = gateway.get("app.test").body.decode().rstrip("\n")
+    assert re.sub("ray [0-9a-f]{16}", "ray", body) == re.sub("ray [0-9a-f]{16}", "ray", shown)
 
 
 def test_two_accept_lines_are_one_list(gateway):

@@ -149,6 +149,20 @@ def test_audit_events(gateway, certs, tmp_path):
     assert all(re.fullmatch(TIME, line["time"]) for line in gateway.audit_now())
 
 
+@pytest.mark.parametrize("limit", ["max_connections", "connections_per_ip"])
+def test_a_connection_over_the_limit_is_refused_and_told(tmp_path, certs, limit):
+    with Gateway(tmp_path, basic_config(certs) + f"limits: {{{limit}: 2}}\n") as gateway:
+        with gateway.connect("open.test") as one, gateway.connect("open.test") as two:
+            with pytest.raises(OSError):
+                gateway.get("open.test")
+            line = gateway.audit(event="connection_refused")[0]
+            assert line["reason"] == "connection_limit" and line["client_ip"] == "127.0.0.1" and line["client_port"] > 0
+            assert gateway.metric("sallyport_connections_refused_total", reason="connection_limit") == 1
+            assert one.request().status == two.request().status == 200
+        wait_until(lambda: gateway.metric("sallyport_connections") == 0, "they are gone")
+        assert gateway.get("open.test").status == 200
+
+
 def test_a_line_is_out_within_a_second(gateway):
     gateway.get("open.test", "/now")
     wait_until(lambda: gateway.access_file.exists() and "/now" in gateway.access_file.read_text(), "the line is out", 1)
