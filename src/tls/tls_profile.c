@@ -113,7 +113,10 @@ static int set_ciphers(SSL_CTX *ctx, const char *ciphers, struct err *err) {
 }
 
 static int set_groups(SSL_CTX *ctx, const char *groups, struct err *err) {
-    if (SSL_CTX_set1_groups_list(ctx, groups) != 1) {
+    char *list = mem_strdup(groups); /* the macro casts const away */
+    bool is_known = SSL_CTX_set1_groups_list(ctx, list) == 1;
+    mem_free(list);
+    if (!is_known) {
         openssl_drain(NULL, "tls.groups");
         return err_set(err, "tls.groups: \"%s\" is not a list of groups that OpenSSL knows, such as \"X25519:P-256\"",
                        groups);
