@@ -382,8 +382,9 @@ END_TEST
 START_TEST(sec_28_require_without_a_crl_is_said_in_advance) {
     put_pem("both.pem", &intermediate, &ca, false);
     put_crl("intermediate.crl", &intermediate, "1", 0, 30);
-    expect(&(struct plan){.crl = "", .crl_more = ", require: leaf"},
-           "f:7:31: warning: CA bundle 'b': crl.require: leaf, but no CA of it has a CRL: every certificate is denied\n");
+    expect(
+        &(struct plan){.crl = "", .crl_more = ", require: leaf"},
+        "f:7:31: warning: CA bundle 'b': crl.require: leaf, but no CA of it has a CRL: every certificate is denied\n");
     expect(&(struct plan){.bundle = "both.pem", .crl = "intermediate.crl", .crl_more = ", require: chain"},
            "f:7:47: warning: CA bundle 'b': crl.require: chain, but no root of it has a CRL: every certificate is "
            "denied\n");
