@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "admin/admin.h"
+#include "app/crl_audit.h"
 #include "app/listeners.h"
 #include "app/logs.h"
 #include "base/log.h"
@@ -184,6 +185,11 @@ static void commit(struct gateway *gateway, struct candidate *next) {
     gateway->conf = next->conf;
     gateway->resolved = next->resolved;
     gateway->snapshot = next->snapshot;
+    if (old.snapshot) {
+        const struct crl_view before = {old.conf, &old.resolved, old.snapshot->generation};
+        const struct crl_view now = {gateway->conf, &gateway->resolved, gateway->snapshot->generation};
+        crl_audit(audit, &before, &now);
+    }
     next->conf = NULL;
     next->snapshot = NULL;
     memset(&next->resolved, 0, sizeof next->resolved);

@@ -133,6 +133,13 @@ def test_a_newer_list_replaces_an_older(chain):
         assert verdicts(gateway, chain.alice, chain.bob) == [GOOD, REVOKED], "nothing changes before the reload"
         gateway.reload()
         assert verdicts(gateway, chain.alice, chain.bob) == [REVOKED, GOOD]
+        line = gateway.audit(event="crl", result="in_force")[0]
+        assert "CA bundle 'clients': CRL of CN=Root, number 06" in line["detail"] and "1 entry" in line["detail"]
+        assert line["generation"] == 2
+        gateway.reload()
+        assert len(gateway.audit(event="crl")) == 1, "what has not changed is not told"
+        gateway.reload(chain.text().replace(f'["{chain.crl}"]', "[]"))
+        assert "number 06" in gateway.audit(event="crl", result="removed")[0]["detail"]
 
 
 @pytest.mark.parametrize("before, after", [(5, 4), (256, 255), (2**70, 2**69)])
@@ -170,7 +177,8 @@ def test_sec_29_an_older_list_under_a_new_path_does_not_slip_in(chain):
 
 
 def spoil_signature(chain):
-    chain.crl.write_bytes(chain.crl.read_bytes()[:-1] + b"\0")
+    content = chain.crl.read_bytes()
+    chain.crl.write_bytes(content[:-1] + bytes((content[-1] ^ 1,)))
 
 
 def signed_by_another(chain):
