@@ -18,6 +18,8 @@ SANITIZE ?=
 COVERAGE ?=
 # a fuzz target's time in `make fuzz`
 FUZZ_SECONDS ?= 30
+# the time of `make soak`
+SOAK_SECONDS ?= 600
 
 export UBSAN_OPTIONS ?= print_stacktrace=1
 
@@ -129,6 +131,7 @@ help:
 	@echo 'asan         units, corpus replay and integration tests with AddressSanitizer and UBSan'
 	@echo 'integration  tests/integration against build/sallyport (PYTEST="-k name": some of them)'
 	@echo 'fuzz         the fuzz targets, FUZZ_SECONDS=$(FUZZ_SECONDS) each; fuzz-replay: their corpus only'
+	@echo 'soak         ten minutes of mixed load with a reload every 5 s (SOAK_SECONDS=$(SOAK_SECONDS))'
 	@echo 'lint         levels, doors, private headers, clang-tidy, cppcheck; fmt: clang-format'
 	@echo 'coverage     what units, corpus and integration tests reach: $(BUILD)/coverage/index.html'
 	@echo 'install      DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)'
@@ -229,9 +232,12 @@ fuzz-run: $(FUZZ_INPUTS:%=$(BUILD)/fuzz/fuzz_%)
 
 # --- whole tests ---------------------------------------------------------------------------------------------------
 
-.PHONY: integration asan test test-full demo
+.PHONY: integration asan soak test test-full demo
 integration: $(PROGRAM)
 	@SALLYPORT=$(abspath $(PROGRAM)) PYTHON=$(PYTHON) scripts/test-integration $(PYTEST)
+
+soak: $(PROGRAM)
+	@SALLYPORT=$(abspath $(PROGRAM)) $(PYTHON) scripts/soak $(SOAK_SECONDS)
 
 asan:
 	@$(MAKE) check-fast fuzz-replay integration BUILD=$(BUILD)/asan SANITIZE=address,undefined
@@ -246,7 +252,7 @@ test-full:
 
 demo:
 	@scripts/deps
-	@$(MAKE) all
+	@$(MAKE) -j$(shell nproc) all
 	@SALLYPORT=$(abspath $(PROGRAM)) ONCE='$(ONCE)' scripts/demo
 
 # --- checks of the source ------------------------------------------------------------------------------------------

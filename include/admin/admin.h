@@ -1,6 +1,7 @@
 /*
- * admin: the operator's HTTP interface: GET /metrics (Prometheus), /healthz (the process lives), /readyz (it takes clients). On a unix socket (who may
- * connect may ask) or on TCP with a bearer token, compared in constant time; never on a client listener (sec-47).
+ * admin: the operator's HTTP interface: GET /metrics (Prometheus), /healthz (the process lives), /readyz (it takes
+ * clients). On a unix socket (who may connect may ask) or on TCP with a bearer token, compared in constant time; never
+ * on a client listener (sec-47).
  */
 #ifndef SALLYPORT_ADMIN_ADMIN_H
 #define SALLYPORT_ADMIN_ADMIN_H
@@ -15,8 +16,8 @@
 struct admin;
 
 struct admin_source {
-    const char *address;  /* "unix:path" or "127.0.0.1:9443" */
-    struct slice token;   /* copied, wiped on close; empty only for unix sockets */
+    const char *address; /* "unix:path" or "127.0.0.1:9443" */
+    struct slice token;  /* copied, wiped on close; empty only for unix sockets */
     /* Whether new clients are taken; detail_out gets a static word for the answer ("ready", "shutting down"). */
     bool (*is_ready)(void *arg, const char **detail_out);
     /* Appends the metrics. */
@@ -27,6 +28,8 @@ struct admin_source {
 
 /* Binds and serves. NULL with err when the address cannot be had. */
 MUST_CHECK struct admin *admin_open(struct loop *loop, const struct admin_source *source, struct err *err);
+/* Replaces the token; connections that are open need it with their next request. */
+void admin_set_token(struct admin *admin, struct slice token);
 /* The successor serves: the path leads to it from now on. */
 void admin_take_path(struct admin *admin);
 /* Closes the socket and every connection, removes a unix socket's file if it is still its own. Sets *admin to NULL. */

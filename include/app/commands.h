@@ -1,6 +1,6 @@
 /*
- * commands: the subcommands of the program, one file each. argv[0] is the subcommand's name. Each returns the exit status: 0 yes or done, 1 no, denied or
- * failed, 2 bad usage or configuration. All take -h.
+ * commands: the subcommands of the program, one file each. argv[0] is the subcommand's name. Each returns the exit
+ * status: 0 yes or done, 1 no, denied or failed, 2 bad usage or configuration. All take -h.
  */
 #ifndef SALLYPORT_APP_COMMANDS_H
 #define SALLYPORT_APP_COMMANDS_H

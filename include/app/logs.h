@@ -1,5 +1,6 @@
 /*
- * logs: the three log sinks of the gateway across reloads: opened anew only when their target changes, before the old one is let go.
+ * logs: the three log sinks of the gateway across reloads: opened anew only when their target changes, before the old
+ * one is let go.
  */
 #ifndef SALLYPORT_APP_LOGS_H
 #define SALLYPORT_APP_LOGS_H
@@ -21,7 +22,8 @@ struct logs {
 
 /* Opens what differs from what is open. On failure nothing has changed. */
 MUST_CHECK int logs_prepare(struct logs *logs, const struct conf_log *conf, struct err *err);
-/* Puts the prepared sinks in force and closes the ones they replace; the caller tells whoever holds the old pointers first. */
+/* Puts the prepared sinks in force and closes the ones they replace; the caller tells whoever holds the old pointers
+ * first. */
 void logs_commit(struct logs *logs, const struct conf_log *conf);
 void logs_rollback(struct logs *logs);
 void logs_reopen(struct logs *logs);

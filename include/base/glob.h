@@ -1,4 +1,5 @@
-/* glob: text against a pattern in which '*' stands for any run of bytes, also an empty one, and everything else for itself. */
+/* glob: text against a pattern in which '*' stands for any run of bytes, also an empty one, and everything else for
+ * itself. */
 #ifndef SALLYPORT_BASE_GLOB_H
 #define SALLYPORT_BASE_GLOB_H
 

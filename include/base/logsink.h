@@ -1,7 +1,7 @@
 /*
  * logsink: where log lines go, without ever holding up the caller. Each sink has a bounded buffer (4 MiB) and shares
  * one writer thread; a reader that is slow or a disk that is full fills the buffer, then lines are dropped and
- * counted, and the first line after that says how many. The thread does the open, write and reopen calls.
+ * counted, and the first line after that says how many. An error is told once in the error log. The thread does the open, write and reopen calls.
  */
 #ifndef SALLYPORT_BASE_LOGSINK_H
 #define SALLYPORT_BASE_LOGSINK_H
@@ -19,6 +19,8 @@ struct logsink;
 struct logsink *logsink_open(const char *name, const char *target, struct err *err);
 /* Writes what is buffered (at most 2 s), closes, sets *sink to NULL. */
 void logsink_close(struct logsink **sink);
+/* The same without waiting for it: for a log that is replaced while traffic goes on. */
+void logsink_retire(struct logsink **sink);
 /* One line without its newline. Never blocks. */
 void logsink_line(struct logsink *sink, struct slice line);
 /* USR1: the writer thread opens the path again; on failure it keeps the old file and logs why. */

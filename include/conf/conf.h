@@ -1,8 +1,9 @@
 /*
- * conf: the configuration as values: what YAML, the resolved document and the schema table all describe. Below this there are no
- * "unset" values: every default is filled in. Everything lives in conf->arena.
+ * conf: the configuration as values: what YAML, the resolved document and the schema table all describe. Below this
+ * there are no "unset" values: every default is filled in. Everything lives in conf->arena.
  *
- *   file.yaml --conf_load--> struct conf --snapshot/resolve (reads files)--> resolved document (JSON) --document_read--> struct conf --> snapshot
+ *   file.yaml --conf_load--> struct conf --snapshot/resolve (reads files)--> resolved document (JSON)
+ * --document_read--> struct conf --> snapshot
  */
 #ifndef SALLYPORT_CONF_CONF_H
 #define SALLYPORT_CONF_CONF_H
@@ -17,7 +18,8 @@
 #include "base/sbuf.h"
 #include "base/slice.h"
 
-/* Where a value stands in the file; 1-based; line 0: it does not come from the file (a default, or a resolved document). */
+/* Where a value stands in the file; 1-based; line 0: it does not come from the file (a default, or a resolved
+ * document). */
 struct conf_pos {
     int line, column;
 };
@@ -27,7 +29,8 @@ struct conf_text {
     struct conf_pos pos;
 };
 
-/* A file named in the configuration. path is absolute or relative to the working directory after conf_load. content is NULL until resolved. */
+/* A file named in the configuration. path is absolute or relative to the working directory after conf_load. content is
+ * NULL until resolved. */
 struct conf_file {
     struct conf_text path;
     struct slice content; /* text or bytes; for secrets it stays empty: they are named by digest only */
@@ -35,9 +38,9 @@ struct conf_file {
 };
 
 #define CONF_LIST(type) \
-    struct { \
-        type *items; \
-        size_t count; \
+    struct {            \
+        type *items;    \
+        size_t count;   \
     }
 
 typedef CONF_LIST(struct conf_text) conf_texts;
@@ -54,7 +57,7 @@ struct conf_log {
 };
 
 struct conf_admin {
-    struct conf_text address; /* absent: no admin listener */
+    struct conf_text address;    /* absent: no admin listener */
     struct conf_file token_file; /* a secret; required for TCP addresses */
 };
 
@@ -91,18 +94,23 @@ struct conf_ca_bundle {
     struct conf_crl crl;
 };
 
-enum conf_client_certificate { CONF_CLIENT_CERTIFICATE_OFF, CONF_CLIENT_CERTIFICATE_REQUEST, CONF_CLIENT_CERTIFICATE_REQUIRE };
+enum conf_client_certificate {
+    CONF_CLIENT_CERTIFICATE_OFF,
+    CONF_CLIENT_CERTIFICATE_REQUEST,
+    CONF_CLIENT_CERTIFICATE_REQUIRE
+};
 enum conf_forwarding { CONF_FORWARDING_OFF, CONF_FORWARDING_FIRST_REQUEST, CONF_FORWARDING_EVERY_REQUEST };
 enum conf_explain { CONF_EXPLAIN_FULL, CONF_EXPLAIN_CODE, CONF_EXPLAIN_OFF };
 
 struct conf_hostname {
     struct conf_pos pos;
-    struct conf_text name; /* lower case; "*." + host for a wildcard */
-    conf_files certificates, private_keys; /* paired by position; private_keys are secrets */
+    struct conf_text name;                           /* lower case; "*." + host for a wildcard */
+    conf_files certificates, private_keys;           /* paired by position; private_keys are secrets */
     enum conf_client_certificate client_certificate; /* default filled in: REQUEST with a CA bundle, else OFF */
     enum conf_forwarding client_certificate_forwarding;
     conf_texts forward_headers; /* "cf" */
-    struct conf_text upstream;  /* name of an entry in upstreams; inline ones ("http://host:port", "builtin:whoami") get an entry named after themselves */
+    struct conf_text upstream;  /* name of an entry in upstreams; inline ones ("http://host:port", "builtin:whoami") get
+                                   an entry named after themselves */
     bool public;
     enum conf_explain explain_denials;
 };
@@ -110,10 +118,10 @@ struct conf_hostname {
 enum conf_rule_kind {
     CONF_RULE_CERTIFICATE,
     CONF_RULE_EVERYONE,
-    CONF_RULE_IP,           /* values: addresses or CIDRs, any of them */
-    CONF_RULE_GROUP,        /* values[0]: name */
-    CONF_RULE_CA_BUNDLE,    /* values: names, any of them */
-    CONF_RULE_METHOD,       /* values: any of them */
+    CONF_RULE_IP,            /* values: addresses or CIDRs, any of them */
+    CONF_RULE_GROUP,         /* values[0]: name */
+    CONF_RULE_CA_BUNDLE,     /* values: names, any of them */
+    CONF_RULE_METHOD,        /* values: any of them */
     CONF_RULE_SERIAL_NUMBER, /* values: hex digits, ":" allowed; compared as numbers */
     /* From here on: text of the certificate, compared by `form`. */
     CONF_RULE_COMMON_NAME,
@@ -131,7 +139,13 @@ enum conf_rule_kind {
 };
 
 /* x | {any_of: [..]} | {wildcard: "*.lab"} | {regex: ..} (not supported yet) | {ignore_case: x} */
-enum conf_match_form { CONF_MATCH_EXACT, CONF_MATCH_ANY_OF, CONF_MATCH_WILDCARD, CONF_MATCH_REGEX, CONF_MATCH_IGNORE_CASE };
+enum conf_match_form {
+    CONF_MATCH_EXACT,
+    CONF_MATCH_ANY_OF,
+    CONF_MATCH_WILDCARD,
+    CONF_MATCH_REGEX,
+    CONF_MATCH_IGNORE_CASE
+};
 
 struct conf_rule {
     struct conf_pos pos;
@@ -167,8 +181,8 @@ struct conf_group {
 
 struct conf_server {
     struct conf_pos pos;
-    struct conf_text address;  /* host:port, or "builtin:whoami" */
-    conf_texts resolved;       /* numeric "ip:port", filled in by resolve */
+    struct conf_text address; /* host:port, or "builtin:whoami" */
+    conf_texts resolved;      /* numeric "ip:port", filled in by resolve */
     int64_t weight;
 };
 
@@ -192,9 +206,9 @@ struct conf_test {
 
 struct conf {
     struct arena *arena;
-    const char *file;         /* path as given, for messages */
-    int64_t workers;          /* 0: auto */
-    struct conf_text user;    /* absent: sallyport, else nobody */
+    const char *file;      /* path as given, for messages */
+    int64_t workers;       /* 0: auto */
+    struct conf_text user; /* absent: sallyport, else nobody */
     int64_t shutdown_timeout_ms;
     CONF_LIST(struct conf_listener) listeners;
     struct conf_log log;
@@ -229,17 +243,19 @@ void conf_warning(struct conf_messages *messages, struct conf_pos pos, const cha
 /* "FILE:LINE:COL: message" lines ("FILE:LINE:COL: warning: ..."), sorted by place. */
 void conf_messages_print(struct conf_messages *messages, struct sbuf *out);
 
-/* Reads and binds the YAML file and checks all that can be checked without opening other files: keys, types, limits, names, references, duplicates, coverage of
- * hostnames. With errors the result is NULL. Control side. */
+/* Reads and binds the YAML file and checks all that can be checked without opening other files: keys, types, limits,
+ * names, references, duplicates, coverage of hostnames. With errors the result is NULL. Control side. */
 struct conf *conf_load(const char *path, struct conf_messages *messages);
-/* The same, but with errors it still returns what could be bound (NULL only if nothing could), so that the files it names can be looked at too and all
- * errors be reported at once. Texts may be absent that are required; nothing else may be done with it. */
+/* The same, but with errors it still returns what could be bound (NULL only if nothing could), so that the files it
+ * names can be looked at too and all errors be reported at once. Texts may be absent that are required; nothing else
+ * may be done with it. */
 struct conf *conf_load_partial(const char *path, struct conf_messages *messages);
 /* The same from memory, for tests and fuzzing; directory is what relative paths are relative to. */
 struct conf *conf_parse(struct slice yaml, const char *file, const char *directory, struct conf_messages *messages);
 void conf_free(struct conf **conf);
 
-/* Where the file gives the value of this member (an int64_t, bool or enum inside conf); fallback if it does not: the value is a default. */
+/* Where the file gives the value of this member (an int64_t, bool or enum inside conf); fallback if it does not: the
+ * value is a default. */
 struct conf_pos conf_place(const struct conf *conf, const void *member, struct conf_pos fallback);
 
 /* Finds by name; NULL when absent. */

@@ -1,6 +1,7 @@
 /*
- * document: the resolved document: a struct conf as JSON, every default filled in, every file's content inlined, secrets named by digest. The
- * one format that crosses a process boundary. Written and read through the same schema table as the YAML.
+ * document: the resolved document: a struct conf as JSON, every default filled in, every file's content inlined,
+ * secrets named by digest. The one format that crosses a process boundary. Written and read through the same schema
+ * table as the YAML.
  */
 #ifndef SALLYPORT_CONF_DOCUMENT_H
 #define SALLYPORT_CONF_DOCUMENT_H

@@ -21,9 +21,9 @@
 
 #define CODEC_BODY_WINDOW (64 * 1024)
 /* codec_can_send() is false while `out` holds this much or more. */
-#define CODEC_OUT_HIGH (64 * 1024)
+#define CODEC_OUT_HIGH (16 * 1024)
 /* events.writable comes when `out` has drained to this or less. */
-#define CODEC_OUT_LOW (16 * 1024)
+#define CODEC_OUT_LOW (4 * 1024)
 
 struct codec;
 /* One request and its response. Belongs to the codec; valid from events.request until codec_finish() or codec_abort().

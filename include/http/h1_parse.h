@@ -62,7 +62,10 @@ MUST_CHECK bool chunk_trailers(const struct chunk_decoder *decoder, struct arena
                                struct h1_fault *fault_out);
 
 /* Field grammar, shared with configuration and templates. */
-bool h1_is_token(struct slice s);       /* RFC 9110 5.6.2 */
+bool h1_is_token(struct slice s); /* RFC 9110 5.6.2 */
+/* What is wrong with a method, a static sentence, or NULL: at most 32 token characters; not a well-known one in another
+ * case ("delete"), which is another method to policy and may be the same to an upstream (sec-43). */
+const char *h1_method_fault(struct slice method);
 bool h1_is_field_value(struct slice s); /* VCHAR, obs-text, SP, HTAB; no control character */
 
 #endif

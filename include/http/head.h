@@ -41,6 +41,9 @@ void headers_add(struct headers *headers, struct slice name, struct slice value)
 const struct header *headers_find(const struct headers *headers, struct slice name);
 /* How many headers have that name. */
 size_t headers_count(const struct headers *headers, struct slice name);
+/* All lines of that name as one list, ", " between them (RFC 9110 5.3); empty lines are left out. ptr NULL when there
+ * is none. */
+struct slice headers_join(const struct headers *headers, struct slice name, struct arena *arena);
 /* Whether a comma-separated list header (all its lines) contains the token, ASCII case folded (RFC 9110 5.6.1). */
 bool headers_has_token(const struct headers *headers, struct slice name, struct slice token);
 

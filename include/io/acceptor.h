@@ -21,6 +21,9 @@ MUST_CHECK int acceptor_bind(const struct addr *addr, struct err *err);
 /* The two steps of it: a reserved address is ours, but no connection comes to it yet. */
 MUST_CHECK int acceptor_reserve(const struct addr *addr, struct err *err);
 MUST_CHECK int acceptor_listen(int fd, struct err *err);
+/* Is the TCP address free? SO_REUSEPORT would let us share it with another process of the same account, which would
+ * then get a part of the connections. For the start; a reload may bind what overlaps with its own. 0/-1. */
+MUST_CHECK int acceptor_probe(const struct addr *addr, struct err *err);
 /* Takes the listening descriptor over. name is for metrics and logs (the address as configured); copied. */
 struct acceptor *acceptor_open(struct loop *loop, int listening_fd, const char *name, acceptor_fn *fn, void *owner);
 /* The bound address (port 0 resolved). */

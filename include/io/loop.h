@@ -57,7 +57,7 @@ void loop_task_cancel(struct loop_task *task);
 void loop_queue(struct loop *loop, struct loop_task *task, bool is_first);
 bool loop_task_waits(const struct loop_task *task);
 
-/* fn is called from the loop, not from the signal handler. */
+/* fn is called from the loop, not from the signal handler: once a turn, however many signals came. */
 MUST_CHECK int loop_signal(struct loop *loop, int signo, void (*fn)(void *arg), void *arg, struct err *err);
 
 #endif

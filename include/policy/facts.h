@@ -1,6 +1,6 @@
 /*
- * facts: what a judgement may look at. Values only; filled by proxy/exchange from the connection's peer and the request, or by explain from its
- * arguments. No clock: dates were judged by verify.
+ * facts: what a judgement may look at. Values only; filled by proxy/exchange from the connection's peer and the
+ * request, or by explain from its arguments. No clock: dates were judged by verify.
  */
 #ifndef SALLYPORT_POLICY_FACTS_H
 #define SALLYPORT_POLICY_FACTS_H
@@ -11,9 +11,9 @@
 #include "pki/verify.h"
 
 struct facts {
-    const struct identity *identity;     /* NULL: no certificate presented */
-    const struct verify_report *report;  /* never NULL; verified only if report->reason is NONE */
-    const struct trust *trust;           /* what report->bundles indexes; NULL for a hostname without CA bundle */
+    const struct identity *identity;    /* NULL: no certificate presented */
+    const struct verify_report *report; /* never NULL; verified only if report->reason is NONE */
+    const struct trust *trust;          /* what report->bundles indexes; NULL for a hostname without CA bundle */
     const struct addr *client;
     struct slice method;
 };

@@ -10,7 +10,8 @@
 
 /* The outbound request head, in the exchange's arena: client's end-to-end headers without reserved ones; Host kept
  * (canonical), X-Forwarded-For, -Proto, -Host, Via, cf-ray, and the certificate dialects when a verified certificate
- * was presented, as the hostname's forwarding setting says. */
+ * was presented, as the hostname's forwarding setting says. Points into the identity of the peer: to be sent at once.
+ */
 struct request_head *forward_request(struct exchange *exchange);
 /* The response head for the client: hop-by-hop and reserved response names removed, Via and cf-ray added. */
 struct response_head *forward_response(struct exchange *exchange, const struct response_head *upstream);

@@ -1,6 +1,6 @@
 /*
- * observe: what is left of an exchange or a handshake when it is over: metrics, the access log line, the audit line. Writes no facts.
- * Field names: product 7. cert_* formats: facts 4.4; cert_verified: the string of 4.5.
+ * observe: what is left of an exchange or a handshake when it is over: metrics, the access log line, the audit line.
+ * Writes no facts. Field names: product 7. cert_* formats: facts 4.4; cert_verified: the string of 4.5.
  */
 #ifndef SALLYPORT_PROXY_OBSERVE_H
 #define SALLYPORT_PROXY_OBSERVE_H
@@ -18,8 +18,10 @@ void observe_handshake_failure(const struct client *client, const struct handsha
 /* A connection refused at accept (event "connection_refused"). */
 void observe_refused(const struct worker *worker, const char *listener, const struct addr *peer, enum reason reason);
 /* Reloads and CRL changes (event "reload", "crl"), from app/. detail: text for people. */
-void observe_event(struct logsink *audit, const char *event, const char *result, const char *detail, uint64_t generation);
-/* A CRL file was read again while the configuration stays (event "crl"). result: "ok" when the list came into force with this generation, "rejected", or crl_result_name(). */
+void observe_event(struct logsink *audit, const char *event, const char *result, const char *detail,
+                   uint64_t generation);
+/* A CRL file was read again while the configuration stays (event "crl"). result: "ok" when the list came into force with
+ * this generation, "rejected", or crl_result_name(). */
 void observe_crl(struct logsink *audit, const struct crl_news *news, const char *result, uint64_t generation);
 /* "complete", "denied", "client:request_body", "upstream:response_head", ... out: 48 bytes. */
 const char *ending_text(const struct exchange *exchange, char *out);

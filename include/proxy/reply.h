@@ -1,5 +1,6 @@
 /*
- * reply: the only producer of local responses: denials and gateway errors (product 5). Body by Accept: JSON, an HTML page, or one line of text.
+ * reply: the only producer of local responses: denials and gateway errors (product 5). Body by Accept: JSON, an HTML
+ * page, or one line of text.
  */
 #ifndef SALLYPORT_PROXY_REPLY_H
 #define SALLYPORT_PROXY_REPLY_H
@@ -10,22 +11,25 @@
 
 struct reply {
     enum reason reason;
-    int status;                   /* 0: the reason's own; 401 with service_auth_401_redirect */
-    const char *detail;           /* a sentence with the facts; NULL: the reason's sentence */
-    enum conf_explain explain;    /* FULL: detail and hint; CODE: the code only; OFF: neither body nor header says why (the reason header is left out too) */
+    int status;                /* 0: the reason's own; 401 with service_auth_401_redirect */
+    const char *detail;        /* a sentence with the facts; NULL: the reason's sentence */
+    enum conf_explain explain; /* FULL: detail and hint; CODE: the code only; OFF: neither body nor header says why (the
+                                  reason header is left out too) */
     const struct application *application; /* cf-access-aud, cf-access-domain; or NULL */
     const char *ray_id;
-    const char *hostname;         /* shown on the page; NULL: nothing */
-    struct slice accept;          /* the request's Accept header(s), or empty */
-    bool is_head;                 /* HEAD: headers only, with the length the body would have */
+    const char *hostname; /* shown on the page; NULL: nothing */
+    struct slice accept;  /* the request's Accept header(s), or empty */
+    bool is_head;         /* HEAD: headers only, with the length the body would have */
     time_t now;
 };
 
-/* Sends head, body and end on the stream (not codec_finish). Returns the status sent and adds the body bytes to *bytes_out. */
+/* Sends head, body and end on the stream (not codec_finish). Returns the status sent and adds the body bytes to
+ * *bytes_out. */
 int reply_send(struct codec_stream *stream, const struct reply *reply, struct arena *arena, uint64_t *bytes_out);
 /* The body and its type as they would be sent; for tests and the page's picture. */
 void reply_render(const struct reply *reply, struct sbuf *body, const char **content_type_out);
-/* Which form an Accept asks for (RFC 9110 12.5.1, with q): "application/json", "text/html" or "text/plain". Static. Browsers get HTML, curl's star/star gets JSON? see reply.c. */
+/* Which form an Accept asks for (RFC 9110 12.5.1, with q): "application/json", "text/html" or "text/plain". Static.
+ * Who takes anything alike, as curl does, gets text. */
 const char *reply_negotiate(struct slice accept);
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * resolve: control side: reads and proves every file that a configuration names (keys, certificates, CAs, CRLs), resolves upstream names,
- * and makes what workers are given: the resolved document, the secrets, the CRL indexes. All errors are collected; nothing half-made comes out.
+ * resolve: control side: reads and proves every file that a configuration names (keys, certificates, CAs, CRLs),
+ * resolves upstream names, and makes what workers are given: the resolved document, the secrets, the CRL indexes. All
+ * errors are collected; nothing half-made comes out.
  */
 #ifndef SALLYPORT_SNAPSHOT_RESOLVE_H
 #define SALLYPORT_SNAPSHOT_RESOLVE_H
@@ -39,13 +40,15 @@ struct resolved {
     size_t file_count;
 };
 
-/* previous (may be NULL): the generation in force, so that an older CRL number never replaces a newer one, and a CRL file that is unusable now keeps
- * its last good list with a warning; at start an unusable CRL is an error (sec-09, sec-29). Fills conf's files in. Returns 0, or -1 when messages->errors grew. */
-MUST_CHECK int resolve(struct conf *conf, const struct resolved *previous, struct conf_messages *messages, struct resolved *resolved_out);
+/* previous (may be NULL): the generation in force, so that an older CRL number never replaces a newer one, and a CRL
+ * file that is unusable now keeps its last good list with a warning; at start an unusable CRL is an error (sec-09,
+ * sec-29). Fills conf's files in. Returns 0, or -1 when messages->errors grew. */
+MUST_CHECK int resolve(struct conf *conf, const struct resolved *previous, struct conf_messages *messages,
+                       struct resolved *resolved_out);
 void resolved_fini(struct resolved *resolved);
 /* The one who opens everything: conf_load and resolve. conf_out may be NULL. */
-MUST_CHECK int resolve_file(const char *path, const struct resolved *previous, struct conf_messages *messages, struct conf **conf_out,
-                            struct resolved *resolved_out);
+MUST_CHECK int resolve_file(const char *path, const struct resolved *previous, struct conf_messages *messages,
+                            struct conf **conf_out, struct resolved *resolved_out);
 
 /* ---- the CRL files alone, while a configuration is in force ---- */
 

@@ -23,9 +23,10 @@ struct local_request {
 
 /* Filled by the answer function; body is freed by the server. */
 struct local_response {
-    int status;       /* 200 to begin with */
-    const char *type; /* static */
-    struct sbuf body; /* empty to begin with, bounded */
+    int status;            /* 200 to begin with */
+    const char *type;      /* static */
+    const char *challenge; /* static: WWW-Authenticate, with 401; or NULL */
+    struct sbuf body;      /* empty to begin with, bounded */
 };
 
 struct local_server {

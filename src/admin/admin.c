@@ -81,6 +81,7 @@ static void answer(void *arg, const struct local_request *request, struct local_
     struct admin *admin = arg;
     const struct request_head *head = request->head;
     if (!is_authorised(admin, &head->headers)) {
+        response->challenge = "Bearer realm=\"sallyport\"";
         refuse(response, 401, "a bearer token is needed: Authorization: Bearer TOKEN");
         return;
     }
@@ -104,6 +105,12 @@ static void on_accept(void *owner, int fd, const struct addr *peer) {
     local_server_serve(&admin->server, fd);
 }
 
+void admin_set_token(struct admin *admin, struct slice token) {
+    mem_wipe_free(admin->token, admin->token_size);
+    admin->token = mem_strndup(token.ptr ? token.ptr : "", token.len);
+    admin->token_size = token.len;
+}
+
 static ino_t inode_of(const char *path) {
     struct stat status;
     return lstat(path, &status) == 0 ? status.st_ino : 0;
@@ -115,7 +122,9 @@ static int bind_address(const struct admin_source *source, char **path_out, char
     bool is_unix = slice_starts_with(slice_of(source->address), SLICE("unix:"));
     bool is_beside = is_unix && source->is_successor && inode_of(source->address + 5) != 0;
     char *address = is_beside ? mem_printf("%s.new", source->address) : mem_strdup(source->address);
-    int fd = addr_parse(slice_of(address), &addr, err) == 0 ? acceptor_bind(&addr, err) : -1;
+    bool is_free = addr_parse(slice_of(address), &addr, err) == 0 &&
+                   (source->is_successor || acceptor_probe(&addr, err) == 0);
+    int fd = is_free ? acceptor_bind(&addr, err) : -1;
     if (fd >= 0 && is_unix) {
         *path_out = mem_strdup(source->address + 5);
         *taken_path_out = is_beside ? mem_strdup(address + 5) : NULL;
@@ -141,8 +150,7 @@ struct admin *admin_open(struct loop *loop, const struct admin_source *source, s
     admin->unix_path = unix_path;
     admin->taken_path = taken_path;
     admin->inode = unix_path ? inode_of(taken_path ? taken_path : unix_path) : 0;
-    admin->token = mem_strndup(source->token.ptr ? source->token.ptr : "", source->token.len);
-    admin->token_size = source->token.len;
+    admin_set_token(admin, source->token);
     admin->is_ready = source->is_ready;
     admin->render = source->render;
     admin->arg = source->arg;

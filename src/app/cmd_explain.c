@@ -11,7 +11,7 @@
 #include "app/config_path.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/json.h"
+#include "base/jsonw.h"
 #include "snapshot/judge.h"
 
 #define CERTIFICATES_MAX (1024 * 1024)
@@ -139,39 +139,39 @@ static void write_text(const struct answer *answer, const struct trace *trace, s
     write_line(out, "hint", reason_hint(reason));
 }
 
-static void write_trace(const struct trace *trace, struct json *json) {
+static void write_trace(const struct trace *trace, struct jsonw *json) {
     static const char *const results[] = {
         [TRACE_INFO] = "info", [TRACE_YES] = "yes", [TRACE_NO] = "no", [TRACE_SKIPPED] = "skipped"};
-    json_open_array(json, "trace");
+    jsonw_open_array(json, "trace");
     for (size_t i = 0; i < trace->count; i++) {
         const struct trace_entry *entry = &trace->entries[i];
-        json_open_object(json, NULL);
-        json_int(json, "depth", entry->depth);
-        json_str(json, "step", entry->what);
-        json_str(json, "result", results[entry->result]);
-        json_str(json, "text", entry->text);
-        json_close_object(json);
+        jsonw_open_object(json, NULL);
+        jsonw_int(json, "depth", entry->depth);
+        jsonw_str(json, "step", entry->what);
+        jsonw_str(json, "result", results[entry->result]);
+        jsonw_str(json, "text", entry->text);
+        jsonw_close_object(json);
     }
-    json_close_array(json);
+    jsonw_close_array(json);
 }
 
 static void write_json(const struct answer *answer, const struct trace *trace, struct sbuf *out) {
     const struct verdict *verdict = &answer->verdict;
-    struct json json;
-    json_init(&json, out);
-    json_open_object(&json, NULL);
-    json_bool(&json, "allowed", verdict->effect != EFFECT_DENY);
-    json_int(&json, "status", answer->status);
-    json_str(&json, "reason", reason_code(verdict->reason));
-    json_str(&json, "detail", answer->detail);
-    json_str(&json, "hint", reason_hint(verdict->reason));
-    json_str(&json, "hostname", answer->hostname ? answer->hostname->name : NULL);
-    json_str(&json, "application", verdict->application);
-    json_str(&json, "policy", verdict->policy);
-    json_str(&json, "decision", verdict->decision);
-    json_str(&json, "cert_verified", answer->report.verified_text);
+    struct jsonw json;
+    jsonw_init(&json, out);
+    jsonw_open_object(&json, NULL);
+    jsonw_bool(&json, "allowed", verdict->effect != EFFECT_DENY);
+    jsonw_int(&json, "status", answer->status);
+    jsonw_str(&json, "reason", reason_code(verdict->reason));
+    jsonw_str(&json, "detail", answer->detail);
+    jsonw_str(&json, "hint", reason_hint(verdict->reason));
+    jsonw_str(&json, "hostname", answer->hostname ? answer->hostname->name : NULL);
+    jsonw_str(&json, "application", verdict->application);
+    jsonw_str(&json, "policy", verdict->policy);
+    jsonw_str(&json, "decision", verdict->decision);
+    jsonw_str(&json, "cert_verified", answer->report.verified_text);
     write_trace(trace, &json);
-    json_close_object(&json);
+    jsonw_close_object(&json);
     sbuf_append_char(out, '\n');
 }
 

@@ -15,8 +15,10 @@ static void usage(FILE *out) {
 }
 
 int cmd_run(int argc, char **argv) {
+    static const struct option OPTIONS[] = {
+        {"config", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
     const char *path = NULL;
-    for (int option; (option = getopt(argc, argv, "c:h")) != -1;) {
+    for (int option; (option = getopt_long(argc, argv, "c:h", OPTIONS, NULL)) != -1;) {
         if (option == 'h') {
             usage(stdout);
             return 0;

@@ -15,7 +15,7 @@
 #include "base/clock.h"
 #include "base/encode.h"
 #include "base/file.h"
-#include "base/json.h"
+#include "base/jsonw.h"
 #include "base/mem.h"
 #include "base/trace.h"
 #include "pki/verify.h"
@@ -333,68 +333,68 @@ static int read_crls(struct request *request) {
 
 /* --- verdict -------------------------------------------------------------------------------------------------- */
 
-static void json_time(struct json *json, const char *key, time_t time) {
+static void json_time(struct jsonw *json, const char *key, time_t time) {
     char text[CLOCK_TEXT_SIZE];
-    json_str(json, key, time ? clock_format(time, text) : NULL);
+    jsonw_str(json, key, time ? clock_format(time, text) : NULL);
 }
 
-static void json_chain(struct json *json, const struct cert_list *chain) {
-    json_open_array(json, "chain");
+static void json_chain(struct jsonw *json, const struct cert_list *chain) {
+    jsonw_open_array(json, "chain");
     for (size_t i = 0; i < chain->count; i++) {
         const struct cert *cert = chain->items[i];
         char *subject = cert_subject_text(cert), digest[2 * SHA256_SIZE + 1];
-        json_open_object(json, NULL);
-        json_str(json, "subject", subject);
-        json_str(json, "fingerprint_sha256", hex_lower(cert_sha256(cert), SHA256_SIZE, digest));
+        jsonw_open_object(json, NULL);
+        jsonw_str(json, "subject", subject);
+        jsonw_str(json, "fingerprint_sha256", hex_lower(cert_sha256(cert), SHA256_SIZE, digest));
         json_time(json, "not_before", cert_not_before(cert));
         json_time(json, "not_after", cert_not_after(cert));
-        json_close_object(json);
+        jsonw_close_object(json);
         mem_free(subject);
     }
-    json_close_array(json);
+    jsonw_close_array(json);
 }
 
-static void json_trace(struct json *json, const struct trace *trace) {
+static void json_trace(struct jsonw *json, const struct trace *trace) {
     static const char *const results[] = {
         [TRACE_INFO] = "info", [TRACE_YES] = "yes", [TRACE_NO] = "no", [TRACE_SKIPPED] = "skipped"};
-    json_open_array(json, "trace");
+    jsonw_open_array(json, "trace");
     for (size_t i = 0; trace != NULL && i < trace->count; i++) {
         const struct trace_entry *entry = &trace->entries[i];
-        json_open_object(json, NULL);
-        json_int(json, "depth", entry->depth);
-        json_str(json, "step", entry->what);
-        json_str(json, "result", results[entry->result]);
-        json_str(json, "text", entry->text);
-        json_close_object(json);
+        jsonw_open_object(json, NULL);
+        jsonw_int(json, "depth", entry->depth);
+        jsonw_str(json, "step", entry->what);
+        jsonw_str(json, "result", results[entry->result]);
+        jsonw_str(json, "text", entry->text);
+        jsonw_close_object(json);
     }
-    json_close_array(json);
+    jsonw_close_array(json);
 }
 
 static void print_json(const struct verify_report *report, const struct trace *trace) {
     struct sbuf out;
-    struct json json;
+    struct jsonw json;
     sbuf_init(&out, FILE_LIMIT);
-    json_init(&json, &out);
-    json_open_object(&json, NULL);
-    json_bool(&json, "verified", report->reason == REASON_NONE);
-    json_str(&json, "reason", report->reason == REASON_NONE ? NULL : reason_code(report->reason));
-    json_str(&json, "detail", report->reason == REASON_NONE ? NULL : report->detail);
-    json_int(&json, "depth", report->depth);
-    json_str(&json, "cert_verified", report->verified_text);
-    json_open_array(&json, "faults");
+    jsonw_init(&json, &out);
+    jsonw_open_object(&json, NULL);
+    jsonw_bool(&json, "verified", report->reason == REASON_NONE);
+    jsonw_str(&json, "reason", report->reason == REASON_NONE ? NULL : reason_code(report->reason));
+    jsonw_str(&json, "detail", report->reason == REASON_NONE ? NULL : report->detail);
+    jsonw_int(&json, "depth", report->depth);
+    jsonw_str(&json, "cert_verified", report->verified_text);
+    jsonw_open_array(&json, "faults");
     for (int reason = 1; reason < REASON_COUNT; reason++)
         if (report->faults & (UINT64_C(1) << reason))
-            json_str(&json, NULL, reason_code((enum reason)reason));
-    json_close_array(&json);
+            jsonw_str(&json, NULL, reason_code((enum reason)reason));
+    jsonw_close_array(&json);
     if (report->reason == REASON_CERTIFICATE_REVOKED) {
         json_time(&json, "revoked_at", report->revoked_at);
-        json_str(&json, "revocation_reason", crl_reason_text(report->revocation_reason));
+        jsonw_str(&json, "revocation_reason", crl_reason_text(report->revocation_reason));
     }
     json_time(&json, "not_after", report->not_after);
     json_time(&json, "crl_next_update", report->crl_next_update);
     json_chain(&json, &report->chain);
     json_trace(&json, trace);
-    json_close_object(&json);
+    jsonw_close_object(&json);
     (void)printf("%s\n", sbuf_text(&out));
     sbuf_fini(&out);
 }

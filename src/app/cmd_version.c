@@ -1,15 +1,16 @@
 /* cmd_version: `sallyport version`. */
+#include <getopt.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "app/commands.h"
 #include "pki/cert.h"
 
 int cmd_version(int argc, char **argv) {
-    if (argc > 1) {
-        int is_help = strcmp(argv[1], "-h") == 0;
-        fputs("usage: sallyport version\n", is_help ? stdout : stderr);
-        return is_help ? 0 : 2;
+    static const struct option OPTIONS[] = {{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    int option = getopt_long(argc, argv, "h", OPTIONS, NULL);
+    if (option != -1 || optind < argc) {
+        fputs("usage: sallyport version\n", option == 'h' ? stdout : stderr);
+        return option == 'h' ? 0 : 2;
     }
     printf("sallyport %s\n%s\n", SALLYPORT_VERSION, openssl_version());
     return 0;

@@ -35,8 +35,7 @@ static int serve(struct addr addr, struct err *err) {
         loop_signal(loop, SIGINT, on_stop, loop, err) != 0) {
         goto out;
     }
-    fd = acceptor_bind(&addr, err);
-    if (fd < 0) {
+    if (acceptor_probe(&addr, err) != 0 || (fd = acceptor_bind(&addr, err)) < 0) {
         goto out;
     }
     acceptor = acceptor_open(loop, fd, "whoami", on_accept, loop);

@@ -8,22 +8,24 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/crl_audit.h"
 #include "app/sandbox.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "conf/document.h"
 #include "control_priv.h"
+#include "pki/cert.h"
 #include "proxy/observe.h"
 
 void change_fini(struct change *change) {
     admin_close(&change->admin);
-    mem_free(change->admin_identity);
+    mem_free(change->admin_address);
     snapshot_unref(&change->snapshot);
     generation_fini(&change->generation);
     resolved_fini(&change->resolved);
     conf_free(&change->conf);
-    change->admin_identity = NULL;
+    change->admin_address = NULL;
 }
 
 static void change_init(struct change *change, enum change_kind kind) {
@@ -155,6 +157,9 @@ static void report_success(struct control *control, const struct change *change)
     switch (change->kind) {
     case CHANGE_START:
         metric_set(METRIC_RELOAD_SUCCESS, 1);
+        metric_set(METRIC_INFO, 1, SALLYPORT_VERSION, openssl_version());
+        metric_add(METRIC_RELOADS, 0, "ok");
+        metric_add(METRIC_RELOADS, 0, "failed");
         log_info("sallyport " SALLYPORT_VERSION " is ready: %zu hostnames, %zu applications, %u workers",
                  change->snapshot->hostname_count, control->conf->applications.count, control->in_force.workers);
         break;
@@ -188,6 +193,11 @@ static void commit(struct control *control, struct change *change) {
     change->resolved = (struct resolved){.secrets = NULL};
     generation_init(&change->generation);
     control->state = CONTROL_IDLE;
+    if (change->kind == CHANGE_RELOAD) {
+        const struct crl_view before = {old.conf, &old.resolved, old.generation.number};
+        const struct crl_view now = {control->conf, &control->resolved, control->in_force.number};
+        crl_audit(control->logs.audit.sink, &before, &now);
+    }
     /* Master has said what it listens on before it said that the generation is in force. */
     outside_read_logs(control);
     snapshot_publish_metrics(change->snapshot);

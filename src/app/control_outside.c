@@ -145,45 +145,48 @@ static void admin_render(void *arg, struct sbuf *out) {
     metrics_render_all(regions, count, out);
 }
 
+/* resolve has taken the white space off its end. */
 static struct slice admin_token(const struct change *change) {
     const char *digest = change->conf->admin.token_file.digest;
-    struct slice token = SLICE_NONE;
     for (size_t i = 0; i < change->resolved.secret_count; i++)
         if (digest[0] && strcmp(change->resolved.secrets[i].digest, digest) == 0)
-            token = slice_trim(slice_make(change->resolved.secrets[i].bytes, change->resolved.secrets[i].size));
-    while (token.len > 0 && strchr("\r\n", token.ptr[token.len - 1]))
-        token.len--;
-    return token;
+            return slice_trim(slice_make(change->resolved.secrets[i].bytes, change->resolved.secrets[i].size));
+    return SLICE_NONE;
+}
+
+static bool has_same_admin_address(const struct control *control, const struct change *change) {
+    const char *now = control->admin_address, *wanted = change->admin_address;
+    return now && wanted && strcmp(now, wanted) == 0;
 }
 
 int outside_prepare_admin(struct control *control, struct change *change, struct err *err) {
-    const struct conf_admin *admin = &change->conf->admin;
-    if (!admin->address.text)
+    const char *address = change->conf->admin.address.text;
+    if (!address)
         return 0;
-    change->admin_identity = mem_printf("%s %s", admin->address.text, admin->token_file.digest);
-    if (control->admin_identity && strcmp(control->admin_identity, change->admin_identity) == 0)
+    change->admin_address = mem_strdup(address);
+    if (has_same_admin_address(control, change))
         return 0;
-    struct admin_source source = {.address = admin->address.text,
+    struct admin_source source = {.address = address,
                                   .token = admin_token(change),
                                   .is_ready = admin_is_ready,
                                   .render = admin_render,
                                   .arg = control,
                                   .is_successor = control->is_successor};
     change->admin = admin_open(control->loop, &source, err);
-    return change->admin ? 0 : err_context(err, "admin %s", admin->address.text);
+    return change->admin ? 0 : err_context(err, "admin %s", address);
 }
 
 void outside_commit_admin(struct control *control, struct change *change) {
-    bool is_same = control->admin_identity && change->admin_identity &&
-                   strcmp(control->admin_identity, change->admin_identity) == 0;
-    if (is_same)
+    if (has_same_admin_address(control, change)) {
+        admin_set_token(control->admin, admin_token(change));
         return;
+    }
     admin_close(&control->admin);
-    mem_free(control->admin_identity);
+    mem_free(control->admin_address);
     control->admin = change->admin;
-    control->admin_identity = change->admin_identity;
+    control->admin_address = change->admin_address;
     change->admin = NULL;
-    change->admin_identity = NULL;
+    change->admin_address = NULL;
     if (control->admin)
         admin_take_path(control->admin);
 }
@@ -194,5 +197,5 @@ void outside_fini(struct control *control) {
     for (size_t i = 0; i < GENERATION_WORKERS_MAX; i++)
         unmap(&control->regions[i]);
     admin_close(&control->admin);
-    mem_free(control->admin_identity);
+    mem_free(control->admin_address);
 }

@@ -32,7 +32,7 @@ struct change {
     struct generation generation;
     struct snapshot *snapshot; /* a proof that workers can build it, and where the gauges come from; not kept */
     struct admin *admin;
-    char *admin_identity;
+    char *admin_address;
 };
 
 /* One process's log lines. */
@@ -50,11 +50,11 @@ struct control {
     const char *config_path;
     struct loop *loop;
     struct channel *channel;
-    struct conf *conf; /* of the generation in force, as everything up to admin_identity */
+    struct conf *conf; /* of the generation in force, as everything up to admin_address */
     struct resolved resolved;
     struct generation in_force;
     struct admin *admin;
-    char *admin_identity;     /* address and token digest that admin was opened with, or NULL */
+    char *admin_address;     /* address and token digest that admin was opened with, or NULL */
     struct change change;     /* while OFFERED */
     struct generation handed; /* collected: what master has in force, for a control that replaces one */
     uint64_t last_number;

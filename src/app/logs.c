@@ -14,7 +14,7 @@ static int prepare_target(struct log_target *log, const char *name, const char *
         return 0;
     log->next_sink = logsink_open(name, target, err);
     if (!log->next_sink)
-        return err_context(err, "log.%s: %s", strcmp(name, "error") == 0 ? "file" : name, target);
+        return err_context(err, "log.%s", strcmp(name, "error") == 0 ? "file" : name);
     log->next_target = mem_strdup(target);
     return 0;
 }
@@ -43,7 +43,7 @@ void logs_rollback(struct logs *logs) {
 static void commit_target(struct log_target *log) {
     if (!log->next_sink)
         return;
-    logsink_close(&log->sink);
+    logsink_retire(&log->sink);
     mem_free(log->target);
     log->sink = log->next_sink;
     log->target = log->next_target;

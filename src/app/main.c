@@ -1,4 +1,7 @@
-/* main: picks the subcommand. Everything else is in the subcommands' own files. */
+/*
+ * main: picks the subcommand, and sees to it that what it printed arrived: an answer that was lost is not a success.
+ * Everything else is in the subcommands' own files.
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -33,6 +36,17 @@ static void usage(FILE *out) {
     fputs("\n`sallyport COMMAND -h` tells a command's options.\n", out);
 }
 
+static int run_command(const struct command *command, int argc, char **argv) {
+    static char name[64]; /* what getopt calls us in its messages */
+    (void)snprintf(name, sizeof name, "sallyport %s", command->name);
+    argv[0] = name;
+    int status = command->run(argc, argv);
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    perror(name);
+    return status ? status : 2;
+}
+
 int main(int argc, char **argv) {
     if (argc < 2) {
         usage(stderr);
@@ -45,7 +59,7 @@ int main(int argc, char **argv) {
     const char *name = strcmp(argv[1], "--version") == 0 ? "version" : argv[1];
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         if (strcmp(name, commands[i].name) == 0) {
-            return commands[i].run(argc - 1, argv + 1);
+            return run_command(&commands[i], argc - 1, argv + 1);
         }
     }
     fprintf(stderr, "sallyport: unknown command '%s'\n\n", argv[1]);

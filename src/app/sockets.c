@@ -147,7 +147,20 @@ static int prepare_address(struct sockets *sockets, const char *address, unsigne
     return bind_all(at, workers, &wanted, err);
 }
 
+/* At start, before any is bound: they may overlap with each other, but nobody else may be there. */
+static int probe_all(const struct generation *next, struct err *err) {
+    for (size_t i = 0; i < next->listener_count; i++) {
+        struct addr addr;
+        if (addr_parse(slice_of(next->listeners[i].address), &addr, err) != 0 || acceptor_probe(&addr, err) != 0)
+            return err_context(err, "listener %s", next->listeners[i].address);
+    }
+    return 0;
+}
+
 int sockets_prepare(struct sockets *sockets, const struct generation *next, struct err *err) {
+    bool is_start = list_is_empty(&sockets->addresses) && sockets->inherited_count == 0;
+    if (is_start && probe_all(next, err) != 0)
+        return -1;
     for (size_t i = 0; i < next->listener_count; i++) {
         const char *address = next->listeners[i].address;
         if (prepare_address(sockets, address, next->workers, err) != 0) {

@@ -59,6 +59,7 @@ struct logsink {
     bool is_broken;      /* the reader has gone away */
     bool is_blocked;     /* thread's: the output would not take more; poll says when it does */
     bool is_failing;     /* thread's: the last write ended in an error; try again later */
+    bool has_complained; /* thread's: the error was told; once, until writing works again */
     bool is_closing;
     int64_t close_by_us; /* when is_closing: monotonic time after which what is left is given up */
     bool *closed_out;    /* set when the sink is freed; NULL: nobody waits */
@@ -185,14 +186,14 @@ static void sink_free(struct logsink *sink) {
 
 /* --- the writer thread ------------------------------------------------------------------------------------------ */
 
-/* Says it in the error log if that is a sink, else on stderr. Under lock. */
-static void complain(const char *path, int error) {
+/* Says it in the error log if that is a sink that writes, else on stderr. Under lock. */
+static void complain(const char *path, const char *what, int error) {
     char text[PATH_MAX + 256], time_text[CLOCK_TEXT_SIZE];
-    snprintf(text, sizeof text, "%s error log file %s cannot be opened again, going on with the old one: %s",
-             clock_format_ms(clock_wall_us(), time_text), path, strerror(error));
+    snprintf(text, sizeof text, "%s error log file %s cannot be %s: %s", clock_format_ms(clock_wall_us(), time_text),
+             path, what, strerror(error));
     LIST_EACH (node, next, &sinks) {
         struct logsink *sink = LIST_ENTRY(node, struct logsink, node);
-        if (strcmp(sink->name, "error") == 0) {
+        if (strcmp(sink->name, "error") == 0 && !sink->is_failing) {
             accept_line(sink, slice_of(text));
             return;
         }
@@ -216,7 +217,7 @@ static void reopen_output(struct output *output) {
     int error = errno;
     pthread_mutex_lock(&lock);
     if (fd < 0) {
-        complain(output->path, error);
+        complain(output->path, "opened again, going on with the old one", error);
         return;
     }
     close(output->fd);
@@ -280,6 +281,10 @@ static void serve_sink(struct logsink *sink) {
     sink->is_blocked = error == EAGAIN;
     sink->is_broken = error == EPIPE;
     sink->is_failing = error && !sink->is_blocked && !sink->is_broken;
+    if (sink->is_failing && !sink->has_complained)
+        complain(sink->output->path ? sink->output->path : sink->name, "written, lines may be lost", error);
+    if (!sink->is_blocked)
+        sink->has_complained = sink->is_failing;
     if (sink->is_broken) {
         drop_writing(sink, sink->writing.len);
         sink->output->half = NULL;
@@ -469,6 +474,22 @@ void logsink_close(struct logsink **sink) {
     pthread_mutex_unlock(&lock);
     if (was_last)
         stop_writer();
+}
+
+void logsink_retire(struct logsink **sink) {
+    struct logsink *closing = *sink;
+    *sink = NULL;
+    if (!closing)
+        return;
+    if (!closing->output) {
+        sink_free(closing);
+        return;
+    }
+    pthread_mutex_lock(&lock);
+    closing->is_closing = true;
+    closing->close_by_us = clock_mono_us() + CLOSE_SECONDS * 1000000;
+    wake_writer();
+    pthread_mutex_unlock(&lock);
 }
 
 void logsink_line(struct logsink *sink, struct slice line) {

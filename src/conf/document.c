@@ -15,9 +15,10 @@ static struct node *read_node(struct arena *arena, json_t *from);
 
 static struct node *read_object(struct arena *arena, json_t *from) {
     struct node *object = node_object(arena, json_object_size(from), (struct conf_pos){0, 0});
-    const char *key;
-    json_t *value;
-    json_object_foreach(from, key, value) node_put(object, arena_str(arena, slice_of(key)), read_node(arena, value));
+    for (void *at = json_object_iter(from); at; at = json_object_iter_next(from, at)) {
+        const char *key = arena_str(arena, slice_of(json_object_iter_key(at)));
+        node_put(object, key, read_node(arena, json_object_iter_value(at)));
+    }
     return object;
 }
 

@@ -94,7 +94,7 @@ static bool text_is_plain(struct slice text) {
         char c = text.ptr[i];
         bool is_word =
             (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '/' || c == '.';
-        bool is_inner = i > 0 && i + 1 < text.len && memchr("_+ -:", c, 5);
+        bool is_inner = c != '\0' && i > 0 && i + 1 < text.len && strchr("_+ -:", c);
         if (!is_word && !is_inner)
             return false;
         if (c == ':' && text.ptr[i + 1] == ' ')

@@ -176,6 +176,9 @@ static void check_single(struct yaml_reading *reading, yaml_parser_t *parser) {
 }
 
 struct node *yaml_parse(struct arena *arena, struct slice text, struct conf_messages *messages) {
+    /* libyaml would take a byte order mark for a column. */
+    if (slice_starts_with(text, SLICE("\xef\xbb\xbf")))
+        text = slice_after(text, 3);
     struct yaml_reading reading = {arena, text, messages, NULL};
     if (!scan_tokens(&reading))
         return NULL;

@@ -56,21 +56,29 @@ bool h1_is_field_value(struct slice s) {
 enum h1_scan h1_scan_head(struct slice arrived, size_t *scanned, size_t limit, size_t *head_len_out) {
     const char *p = arrived.ptr;
     size_t end = arrived.len < limit ? arrived.len : limit;
-    for (size_t i = *scanned; i < end; i++) {
-        bool after_cr = i > 0 && p[i - 1] == '\r';
-        if (after_cr != (p[i] == '\n') || (p[i] == '\r' && i == 0)) {
+    size_t i = *scanned;
+    while (i < end) {
+        if (chars[(unsigned char)p[i]] & TEXT) {
+            i++;
+            continue;
+        }
+        if (p[i] != '\r' || i == 0) {
             return H1_BAD;
         }
-        if (!h1_is_text(p[i]) && p[i] != '\r' && p[i] != '\n') {
+        if (i + 1 == end) {
+            break; /* its LF may still come */
+        }
+        if (p[i + 1] != '\n') {
             return H1_BAD;
         }
-        if (after_cr && i >= 3 && p[i - 2] == '\n') {
-            *scanned = i + 1;
-            *head_len_out = i + 1;
+        i += 2;
+        if (i >= 4 && p[i - 3] == '\n') {
+            *scanned = i;
+            *head_len_out = i;
             return H1_COMPLETE;
         }
     }
-    *scanned = end;
+    *scanned = i;
     return arrived.len >= limit ? H1_TOO_LARGE : H1_INCOMPLETE;
 }
 

@@ -6,6 +6,7 @@
 #include "h1_grammar_priv.h"
 
 #define METHOD_MAX 32
+#define CONNECTION_OPTIONS_MAX 64
 
 static bool refuse(struct h1_fault *fault_out, const char *detail) {
     return h1_refuse(fault_out, REASON_BAD_REQUEST, detail);
@@ -74,6 +75,22 @@ static bool parse_framing(const struct headers *headers, enum http_version versi
     return true;
 }
 
+/* Connection = #connection-option      each header is held against each of them, so there must not be many (sec-41) */
+static bool has_few_options(const struct headers *headers, struct h1_fault *fault_out) {
+    size_t count = 0;
+    for (size_t i = 0; i < headers->count; i++) {
+        struct slice option, list = headers->items[i].value;
+        if (!slice_eq_nocase(headers->items[i].name, SLICE("Connection"))) {
+            continue;
+        }
+        for (; list.ptr && count <= CONNECTION_OPTIONS_MAX; count++) {
+            list = slice_cut(list, ',', &option);
+        }
+    }
+    return count <= CONNECTION_OPTIONS_MAX ||
+           h1_refuse(fault_out, REASON_HEADER_TOO_LARGE, "too many options in Connection");
+}
+
 /* RFC 9112 9.3 */
 static bool connection_persists(const struct headers *headers, enum http_version version) {
     if (headers_has_token(headers, SLICE("Connection"), SLICE("close"))) {
@@ -85,9 +102,23 @@ static bool connection_persists(const struct headers *headers, enum http_version
 /* ---- requests ---- */
 
 /* method = token      at most 32 characters, case-sensitive */
-static bool parse_method(struct slice method, struct h1_fault *fault_out) {
+const char *h1_method_fault(struct slice method) {
+    static const char *const known[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"};
     if (!h1_is_token(method) || method.len > METHOD_MAX) {
-        return refuse(fault_out, "a malformed method");
+        return "a malformed method";
+    }
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (slice_eq_nocase(method, slice_of(known[i])) && !slice_eq_str(method, known[i])) {
+            return "a well-known method in another case";
+        }
+    }
+    return NULL;
+}
+
+static bool parse_method(struct slice method, struct h1_fault *fault_out) {
+    const char *wrong = h1_method_fault(method);
+    if (wrong) {
+        return refuse(fault_out, wrong);
     }
     if (slice_eq_str(method, "CONNECT")) {
         return h1_refuse(fault_out, REASON_METHOD_NOT_ALLOWED, "CONNECT is not served here");
@@ -227,6 +258,7 @@ bool h1_parse_request(struct slice head, const struct h1_limits *limits, struct 
     headers_init(&request->headers, arena);
     if (!split_head(head, limits, arena, &line, &fields, fault_out) || !parse_request_line(line, request, fault_out) ||
         !h1_parse_fields(fields, limits, &request->headers, fault_out) ||
+        !has_few_options(&request->headers, fault_out) ||
         !parse_framing(&request->headers, request->version, &frame, fault_out) ||
         !parse_host(request, arena, fault_out) || !parse_target(request, arena, fault_out)) {
         return false;
@@ -275,6 +307,7 @@ bool h1_parse_response(struct slice head, const struct h1_limits *limits, bool i
     headers_init(&response->headers, arena);
     if (!split_head(head, limits, arena, &line, &fields, fault_out) || !parse_status_line(line, response, fault_out) ||
         !h1_parse_fields(fields, limits, &response->headers, fault_out) ||
+        !has_few_options(&response->headers, fault_out) ||
         !parse_framing(&response->headers, response->version, &frame, fault_out)) {
         return false;
     }

@@ -281,7 +281,7 @@ static size_t take_leading_line(struct h1c *c, struct slice bytes) {
         return 1;
     }
     if (c->leading == LEADING_CR) {
-        refuse(c, NULL, &(struct h1_fault){REASON_BAD_REQUEST, "a bare CR before the request line"}, bytes);
+        refuse(c, NULL, &(struct h1_fault){REASON_BAD_REQUEST, "a bare CR before the request line"}, SLICE("\r"));
         return bytes.len;
     }
     c->leading = LEADING_DONE;

@@ -48,6 +48,31 @@ size_t headers_count(const struct headers *headers, struct slice name) {
     return count;
 }
 
+struct slice headers_join(const struct headers *headers, struct slice name, struct arena *arena) {
+    size_t total = 0, count = 0, at = 0;
+    struct slice only = SLICE_NONE;
+    for (size_t i = 0; i < headers->count; i++) {
+        if (headers->items[i].value.len && slice_eq_nocase(headers->items[i].name, name)) {
+            only = headers->items[i].value;
+            total += only.len + 2;
+            count++;
+        }
+    }
+    if (count < 2) {
+        return only;
+    }
+    char *all = arena_bytes(arena, total);
+    for (size_t i = 0; i < headers->count; i++) {
+        const struct header *header = &headers->items[i];
+        if (header->value.len && slice_eq_nocase(header->name, name)) {
+            memcpy(all + at, header->value.ptr, header->value.len);
+            memcpy(all + at + header->value.len, ", ", 2);
+            at += header->value.len + 2;
+        }
+    }
+    return slice_make(all, total - 2);
+}
+
 /* #element => [ element ] *( OWS "," OWS [ element ] )     (RFC 9110 5.6.1.2: empty elements are skipped) */
 static bool list_has_token(struct slice list, struct slice token) {
     while (list.ptr) {

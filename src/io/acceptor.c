@@ -128,6 +128,29 @@ int acceptor_bind(const struct addr *addr, struct err *err) {
     return fd;
 }
 
+int acceptor_probe(const struct addr *addr, struct err *err) {
+    if (addr->sa.sa_family == AF_UNIX || addr_port(addr) == 0) {
+        return 0;
+    }
+    int fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int on = 1, off = 0, error = 0;
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (is_any_v6(addr)) {
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+    }
+    if (fd >= 0 && bind(fd, &addr->sa, addr->len) != 0) {
+        error = errno;
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    if (error != EADDRINUSE) {
+        return 0; /* anything else is acceptor_bind's to tell */
+    }
+    char text[ADDR_TEXT_SIZE];
+    return err_set(err, "cannot listen on %s: %s", addr_format(addr, text), strerror(error));
+}
+
 /* ---- accepting ---- */
 
 static void update_interest(struct acceptor *acceptor) {

@@ -39,6 +39,7 @@ struct signal_watch {
     struct list node;
     struct event event;
     struct loop *loop;
+    struct loop_task delivery;
     void (*fn)(void *arg);
     void *arg;
 };
@@ -193,6 +194,9 @@ int64_t loop_now_ms(const struct loop *loop) { return loop->now_ms; }
 void loop_free(struct loop *loop) {
     if (!loop) {
         return;
+    }
+    LIST_EACH (node, next, &loop->signals) {
+        loop_task_cancel(&LIST_ENTRY(node, struct signal_watch, node)->delivery);
     }
     while (!list_is_empty(&loop->tasks)) {
         run_tasks(loop);
@@ -378,9 +382,15 @@ bool loop_task_waits(const struct loop_task *task) { return !list_is_empty(&task
 
 /* ---- signals ---- */
 
+/* libevent counts signals and calls once for each: a storm of them would leave no time for anything else. */
 static void on_signal(evutil_socket_t signo, short what, void *arg) {
     (void)signo;
     (void)what;
+    struct signal_watch *watch = arg;
+    loop_defer(watch->loop, &watch->delivery);
+}
+
+static void deliver_signal(void *arg) {
     struct signal_watch *watch = arg;
     loop_refresh(watch->loop);
     watch->fn(watch->arg);
@@ -392,6 +402,7 @@ int loop_signal(struct loop *loop, int signo, void (*fn)(void *arg), void *arg, 
     watch->fn = fn;
     watch->arg = arg;
     list_init(&watch->node);
+    loop_task_init(&watch->delivery, deliver_signal, watch);
     if (event_assign(&watch->event, loop->base, signo, EV_SIGNAL | EV_PERSIST, on_signal, watch) != 0 ||
         event_add(&watch->event, NULL) != 0) {
         mem_free(watch);

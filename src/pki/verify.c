@@ -129,12 +129,30 @@ static void note_dates(struct judgement *judgement, int error, int depth, const 
                         certificate_at(cert, depth, who), clock_format(cert_not_before(cert), when));
 }
 
+/* Which of its usages says no. */
+static void note_purpose(struct judgement *judgement, int error, int depth, const struct cert *cert) {
+    bool is_server = judgement->bundle->options.extended_key_usage == TRUST_EKU_SERVER_AUTH;
+    X509 *x509 = cert_x509(cert);
+    bool is_extended = (X509_get_extended_key_usage(x509) & (is_server ? XKU_SSL_SERVER : XKU_SSL_CLIENT)) == 0;
+    char who[WHO_SIZE];
+    certificate_at(cert, depth, who);
+    if (is_extended)
+        judgement_fault(judgement, REASON_CERTIFICATE_PURPOSE, depth, error,
+                        "the extended key usage of the %s lacks %s", who, is_server ? "serverAuth" : "clientAuth");
+    else
+        judgement_fault(judgement, REASON_CERTIFICATE_PURPOSE, depth, error,
+                        "the key usage of the %s does not let it authenticate a %s", who,
+                        is_server ? "server" : "client");
+}
+
 static void note_openssl_fault(struct judgement *judgement, int error, int depth, X509 *x509) {
     const struct cert *cert = x509 ? known_cert(judgement, x509) : NULL;
     char who[WHO_SIZE];
     enum reason reason = reason_of(error);
     if (cert != NULL && (reason == REASON_CERTIFICATE_EXPIRED || reason == REASON_CERTIFICATE_NOT_YET_VALID)) {
         note_dates(judgement, error, depth, cert);
+    } else if (cert != NULL && reason == REASON_CERTIFICATE_PURPOSE) {
+        note_purpose(judgement, error, depth, cert);
     } else if (reason == REASON_CERTIFICATE_UNTRUSTED) {
         char *issuer = cert ? name_rfc2253(X509_get_issuer_name(x509)) : mem_strdup("");
         judgement_fault(judgement, reason, depth, error, "%s; issuer: %.120s", reason_sentence(reason), issuer);

@@ -115,8 +115,8 @@ static struct slice normalise(const struct conf_rule *rule, struct slice text, s
             out = SLICE_NONE;
         break;
     case CONF_RULE_METHOD:
-        expected = "a method";
-        if (!h1_is_token(text))
+        expected = "a method as it is sent, such as GET";
+        if (h1_method_fault(text))
             out = SLICE_NONE;
         break;
     default:

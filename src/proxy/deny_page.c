@@ -29,7 +29,8 @@ static const char page_style[] =
     "dl{display:grid;grid-template-columns:max-content 1fr;gap:8px 20px;margin:28px 0 0;padding-top:22px;"
     "border-top:1px solid var(--line);font-size:14px}"
     "dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere;"
-    "font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,'Liberation Mono',monospace;font-size:13px;line-height:22px}"
+    "font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,'Liberation "
+    "Mono',monospace;font-size:13px;line-height:22px}"
     "@media(max-width:480px){main{padding:28px 22px}dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:10px}}"
     "@media print{body{background:#fff}main{box-shadow:none}}";
 
@@ -38,17 +39,33 @@ static const char icon_lock[] =
     "<path d=\"M12 14.5v2.5\"/>";
 static const char icon_warning[] = "<path d=\"M12 4 2.8 20h18.4z\"/><path d=\"M12 10v4.5\"/><path d=\"M12 17.2v.1\"/>";
 
+/* As text of the page. Control characters and bytes that are no UTF-8 are shown as \x1b. */
 static void append_escaped(struct sbuf *out, const char *text) {
-    for (; *text; text++) {
+    struct sbuf printable;
+    sbuf_init(&printable, 4 * strlen(text) + 1);
+    sbuf_append_printable(&printable, slice_of(text));
+    for (text = sbuf_text(&printable); *text; text++) {
         switch (*text) {
-        case '&': sbuf_append_str(out, "&amp;"); break;
-        case '<': sbuf_append_str(out, "&lt;"); break;
-        case '>': sbuf_append_str(out, "&gt;"); break;
-        case '"': sbuf_append_str(out, "&quot;"); break;
-        case '\'': sbuf_append_str(out, "&#39;"); break;
-        default: sbuf_append_char(out, *text);
+        case '&':
+            sbuf_append_str(out, "&amp;");
+            break;
+        case '<':
+            sbuf_append_str(out, "&lt;");
+            break;
+        case '>':
+            sbuf_append_str(out, "&gt;");
+            break;
+        case '"':
+            sbuf_append_str(out, "&quot;");
+            break;
+        case '\'':
+            sbuf_append_str(out, "&#39;");
+            break;
+        default:
+            sbuf_append_char(out, *text);
         }
     }
+    sbuf_fini(&printable);
 }
 
 /* A detail begins in lower case, to follow a colon elsewhere; here it is a sentence of its own. */
@@ -65,13 +82,18 @@ static void append_sentence(struct sbuf *out, const char *text) {
 static const char *page_title(int status) {
     switch (status) {
     case 401:
-    case 403: return "Access denied";
-    case 421: return "Wrong connection";
-    case 429: return "Too many requests";
+    case 403:
+        return "Access denied";
+    case 421:
+        return "Wrong connection";
+    case 429:
+        return "Too many requests";
     case 502:
     case 503:
-    case 504: return "The application does not answer";
-    default: return status >= 500 ? "Something went wrong" : "This request cannot be served";
+    case 504:
+        return "The application does not answer";
+    default:
+        return status >= 500 ? "Something went wrong" : "This request cannot be served";
     }
 }
 
@@ -95,11 +117,12 @@ void deny_page_render(const struct deny_page *page, struct sbuf *out) {
     char when[CLOCK_TEXT_SIZE], status[48];
     bool is_denial = page->status == 401 || page->status == 403;
     append_head(page, out);
-    sbuf_printf(out,
-                "<body>\n<main>\n<div class=\"badge\"><svg width=\"26\" height=\"26\" viewBox=\"0 0 24 24\" fill=\"none\" "
-                "stroke=\"currentColor\" stroke-width=\"1.8\" stroke-linecap=\"round\" stroke-linejoin=\"round\" "
-                "aria-hidden=\"true\">%s</svg></div>\n<h1>%s</h1>\n",
-                is_denial ? icon_lock : icon_warning, page_title(page->status));
+    sbuf_printf(
+        out,
+        "<body>\n<main>\n<div class=\"badge\"><svg width=\"26\" height=\"26\" viewBox=\"0 0 24 24\" fill=\"none\" "
+        "stroke=\"currentColor\" stroke-width=\"1.8\" stroke-linecap=\"round\" stroke-linejoin=\"round\" "
+        "aria-hidden=\"true\">%s</svg></div>\n<h1>%s</h1>\n",
+        is_denial ? icon_lock : icon_warning, page_title(page->status));
     sbuf_append_str(out, "<p class=\"lead\">");
     if (page->detail && *page->detail)
         append_sentence(out, page->detail);

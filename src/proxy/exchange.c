@@ -98,15 +98,7 @@ static struct slice accept_of(const struct exchange *exchange) {
     if (!exchange->request) {
         return SLICE_NONE;
     }
-    const struct headers *headers = &exchange->request->headers;
-    const char *all = NULL;
-    for (size_t i = 0; i < headers->count; i++) {
-        if (slice_eq_nocase(headers->items[i].name, SLICE("Accept"))) {
-            all = arena_printf(exchange->arena, "%s%s" SLICE_FMT, all ? all : "", all ? ", " : "",
-                               SLICE_ARG(headers->items[i].value));
-        }
-    }
-    return slice_of(all);
+    return headers_join(&exchange->request->headers, SLICE("Accept"), exchange->arena);
 }
 
 /* 0: the reason's own. */

@@ -91,14 +91,9 @@ static void copy_request_headers(const struct request_head *request, struct head
 /* Via = #( received-protocol RWS received-by ): who passed it on before us, then us, in one line (RFC 9110 7.6.3). */
 static struct slice via(const struct headers *received, enum http_version version, struct arena *arena) {
     const char *own = version == HTTP_1_0 ? "1.0 sallyport" : "1.1 sallyport";
-    const char *all = NULL;
-    for (size_t i = 0; i < received->count; i++) {
-        const struct header *header = &received->items[i];
-        if (is_name(header, "Via") && header->value.len && !header_is_nominated(received, header->name)) {
-            all = arena_printf(arena, "%s%s" SLICE_FMT, all ? all : "", all ? ", " : "", SLICE_ARG(header->value));
-        }
-    }
-    return slice_of(all ? arena_printf(arena, "%s, %s", all, own) : own);
+    struct slice before =
+        header_is_nominated(received, SLICE("Via")) ? SLICE_NONE : headers_join(received, SLICE("Via"), arena);
+    return slice_of(before.ptr ? arena_printf(arena, SLICE_FMT ", %s", SLICE_ARG(before), own) : own);
 }
 
 static void add_forwarding(const struct exchange *exchange, struct slice authority, struct headers *out) {

@@ -1,6 +1,6 @@
 /*
- * observe: see the header. One set of fields serves the access log, the audit log's denials and its refused handshakes: what is not known is
- * left out of a line rather than invented. Nothing a client chooses becomes a metric label.
+ * observe: see the header. One set of fields serves the access log, the audit log's denials and its refused handshakes:
+ * what is not known is left out of a line rather than invented. Nothing a client chooses becomes a metric label.
  */
 #include "proxy/observe.h"
 
@@ -8,14 +8,14 @@
 
 #include "base/clock.h"
 #include "base/encode.h"
-#include "base/json.h"
+#include "base/jsonw.h"
 #include "base/metrics.h"
 
 #define LINE_LIMIT (256 * 1024)
 #define CRL_NUMBER_SHOWN 20
 
 static const char *const who_names[] = {"", "complete", "denied", "client", "upstream", "gateway"};
-static const char *const phase_names[] = {"request_head", "policy",        "connect", "request_body",
+static const char *const phase_names[] = {"request_head",  "policy",        "connect", "request_body",
                                           "response_head", "response_body", "tunnel"};
 
 const char *ending_text(const struct exchange *exchange, char *out) {
@@ -27,22 +27,23 @@ const char *ending_text(const struct exchange *exchange, char *out) {
     return out;
 }
 
-/* Begins a line; one is built at a time, in memory that is kept from line to line. event NULL: the access log has none. */
-static void line_begin(struct json *json, const char *event, int64_t wall_us) {
+/* Begins a line; one is built at a time, in memory that is kept from line to line. event NULL: the access log has none.
+ */
+static void line_begin(struct jsonw *json, const char *event, int64_t wall_us) {
     static struct sbuf line;
     char text[CLOCK_TEXT_SIZE];
     if (line.limit == 0)
         sbuf_init(&line, LINE_LIMIT);
     sbuf_clear(&line);
-    json_init(json, &line);
-    json_open_object(json, NULL);
+    jsonw_init(json, &line);
+    jsonw_open_object(json, NULL);
     if (event)
-        json_str(json, "event", event);
-    json_str(json, "time", clock_format_ms(wall_us, text));
+        jsonw_str(json, "event", event);
+    jsonw_str(json, "time", clock_format_ms(wall_us, text));
 }
 
-static void line_end(struct json *json, struct logsink *sink) {
-    json_close_object(json);
+static void line_end(struct jsonw *json, struct logsink *sink) {
+    jsonw_close_object(json);
     logsink_line(sink, sbuf_slice(json->out));
 }
 
@@ -50,98 +51,106 @@ static double milliseconds(int64_t us) { return us > 0 ? (double)us / 1000.0 : 0
 
 /* ---- groups of fields ---- */
 
-static void put_address(struct json *json, const struct addr *addr, const char *listener) {
-    char host[ADDR_TEXT_SIZE];
-    json_str(json, "client_ip", addr_format_host(addr, host));
-    json_int(json, "client_port", addr_port(addr));
-    json_str(json, "listener", listener);
+static void put_known(struct jsonw *json, const char *name, struct slice value) {
+    if (value.ptr)
+        jsonw_string(json, name, value);
+    else
+        jsonw_null(json, name);
 }
 
-static void put_connection(struct json *json, const struct client *client) {
+static void put_address(struct jsonw *json, const struct addr *addr, const char *listener) {
+    char host[ADDR_TEXT_SIZE];
+    jsonw_str(json, "client_ip", addr_format_host(addr, host));
+    jsonw_int(json, "client_port", addr_port(addr));
+    jsonw_str(json, "listener", listener);
+}
+
+static void put_connection(struct jsonw *json, const struct client *client) {
     const struct peer *peer = client->peer;
-    json_str(json, "client_ip", client->host_text);
-    json_int(json, "client_port", addr_port(&client->addr));
-    json_str(json, "listener", client->listener);
+    jsonw_str(json, "client_ip", client->host_text);
+    jsonw_int(json, "client_port", addr_port(&client->addr));
+    jsonw_str(json, "listener", client->listener);
     if (!peer)
         return;
-    json_str(json, "sni", peer->has_sni ? peer->server_name : NULL);
-    json_str(json, "tls_version", peer->tls_version);
-    json_str(json, "cipher", peer->cipher);
-    json_bool(json, "resumed", peer->resumed);
+    jsonw_str(json, "sni", peer->has_sni ? peer->server_name : NULL);
+    jsonw_str(json, "tls_version", peer->tls_version);
+    jsonw_str(json, "cipher", peer->cipher);
+    jsonw_bool(json, "resumed", peer->resumed);
 }
 
-static void put_certificate(struct json *json, struct peer *peer) {
+static void put_certificate(struct jsonw *json, struct peer *peer) {
+    static const struct identity unknown;
     const struct identity *identity = peer ? peer_identity(peer) : NULL;
     if (!peer)
         return;
-    json_str(json, "cert_verified", peer->report.verified_text);
     if (!identity)
-        return;
-    json_string(json, "cert_subject_dn", identity->subject_dn);
-    json_string(json, "cert_issuer_dn", identity->issuer_dn);
-    json_string(json, "cert_serial", identity->serial);
-    json_string(json, "cert_fingerprint_sha256", identity->fingerprint_sha256);
-    json_string(json, "cert_not_after", identity->not_after);
+        identity = &unknown;
+    jsonw_str(json, "cert_verified", peer->report.verified_text);
+    put_known(json, "cert_subject_dn", identity->subject_dn);
+    put_known(json, "cert_issuer_dn", identity->issuer_dn);
+    put_known(json, "cert_serial", identity->serial);
+    put_known(json, "cert_fingerprint_sha256", identity->fingerprint_sha256);
+    put_known(json, "cert_not_after", identity->not_after);
 }
 
-static void put_request(struct json *json, const struct exchange *exchange) {
+static void put_request(struct jsonw *json, const struct exchange *exchange) {
     const struct request_head *request = exchange->request;
-    if (!request)
-        return;
-    json_str(json, "http_version", http_version_name(request->version));
-    json_string(json, "method", request->method);
-    json_string(json, "host", request->target.host.len > 0 ? request->target.host : slice_of(exchange->client->peer->server_name));
-    json_string(json, "path", request->target.path);
-}
-
-static void put_upstream(struct json *json, const struct exchange *exchange) {
-    if (!exchange->endpoint)
-        return;
-    json_str(json, "upstream", exchange->endpoint->name);
-    if (exchange->upstream_head_us > 0)
-        json_fixed(json, "upstream_ms", milliseconds(exchange->upstream_head_us - exchange->upstream_started_us), 3);
+    bool has_host = request && request->target.host.len > 0;
+    jsonw_str(json, "http_version", request ? http_version_name(request->version) : NULL);
+    put_known(json, "method", request ? request->method : SLICE_NONE);
+    if (has_host)
+        jsonw_string(json, "host", request->target.host);
     else
-        json_null(json, "upstream_ms");
+        jsonw_str(json, "host", exchange->client->peer ? exchange->client->peer->server_name : NULL);
+    put_known(json, "path", request ? request->target.path : SLICE_NONE);
 }
 
-static void put_verdict(struct json *json, const struct exchange *exchange) {
-    json_str(json, "application", exchange->verdict.application);
-    json_str(json, "policy", exchange->verdict.policy);
-    json_str(json, "decision", exchange->verdict.decision);
-    json_str(json, "reason", reason_code(exchange->reason));
+static void put_upstream(struct jsonw *json, const struct exchange *exchange) {
+    jsonw_str(json, "upstream", exchange->endpoint ? exchange->endpoint->name : NULL);
+    if (exchange->endpoint && exchange->upstream_head_us > 0)
+        jsonw_fixed(json, "upstream_ms", milliseconds(exchange->upstream_head_us - exchange->upstream_started_us), 3);
+    else
+        jsonw_null(json, "upstream_ms");
+}
+
+static void put_verdict(struct jsonw *json, const struct exchange *exchange) {
+    jsonw_str(json, "application", exchange->verdict.application);
+    jsonw_str(json, "policy", exchange->verdict.policy);
+    jsonw_str(json, "decision", exchange->verdict.decision);
+    jsonw_str(json, "reason", reason_code(exchange->reason));
     if (exchange->verdict.report_only) {
-        json_str(json, "report_only_policy", exchange->verdict.report_only);
-        json_str(json, "report_only_decision", exchange->verdict.report_only_decision);
+        jsonw_str(json, "report_only_policy", exchange->verdict.report_only);
+        jsonw_str(json, "report_only_decision", exchange->verdict.report_only_decision);
     }
 }
 
-static void put_exchange(struct json *json, const struct exchange *exchange, int64_t duration_us) {
+static void put_exchange(struct jsonw *json, const struct exchange *exchange, int64_t duration_us) {
     struct client *client = exchange->client;
     char ending[48];
-    json_str(json, "ray_id", exchange->ray_id);
+    jsonw_str(json, "ray_id", exchange->ray_id);
     put_connection(json, client);
     put_request(json, exchange);
-    json_int(json, "status", exchange->status);
-    json_int(json, "bytes_in", (int64_t)exchange->bytes_in);
-    json_int(json, "bytes_out", (int64_t)exchange->bytes_out);
-    json_fixed(json, "duration_ms", milliseconds(duration_us), 3);
-    json_fixed(json, "handshake_ms", client->peer ? milliseconds(client->peer->handshake_us) : 0.0, 3);
+    jsonw_int(json, "status", exchange->status);
+    jsonw_int(json, "bytes_in", (int64_t)exchange->bytes_in);
+    jsonw_int(json, "bytes_out", (int64_t)exchange->bytes_out);
+    jsonw_fixed(json, "duration_ms", milliseconds(duration_us), 3);
+    jsonw_fixed(json, "handshake_ms", client->peer ? milliseconds(client->peer->handshake_us) : 0.0, 3);
     put_upstream(json, exchange);
     put_verdict(json, exchange);
     if (exchange->detail[0])
-        json_str(json, "detail", exchange->detail);
+        jsonw_str(json, "detail", exchange->detail);
     put_certificate(json, client->peer);
     const struct header *agent =
         exchange->request ? headers_find(&exchange->request->headers, SLICE("user-agent")) : NULL;
-    if (agent)
-        json_string(json, "user_agent", agent->value);
-    json_str(json, "ending", ending_text(exchange, ending));
+    put_known(json, "user_agent", agent ? agent->value : SLICE_NONE);
+    jsonw_str(json, "ending", ending_text(exchange, ending));
 }
 
 /* ---- lines ---- */
 
-static void exchange_line(const struct exchange *exchange, struct logsink *sink, const char *event, int64_t duration_us) {
-    struct json json;
+static void exchange_line(const struct exchange *exchange, struct logsink *sink, const char *event,
+                          int64_t duration_us) {
+    struct jsonw json;
     if (logsink_is_off(sink))
         return;
     line_begin(&json, event, exchange->started_wall_us);
@@ -161,10 +170,12 @@ static void count_exchange(const struct exchange *exchange, int64_t duration_us)
     if (!exchange->upstream)
         return;
     bool is_upstream_fault = exchange->reason >= REASON_UPSTREAM_UNREACHABLE;
-    metric_add(METRIC_UPSTREAM_REQUESTS, 1, exchange->upstream->name, is_upstream_fault ? reason_code(exchange->reason) : "ok");
+    metric_add(METRIC_UPSTREAM_REQUESTS, 1, exchange->upstream->name,
+               is_upstream_fault ? reason_code(exchange->reason) : "ok");
     if (exchange->upstream_head_us > 0)
         metric_observe(METRIC_UPSTREAM_SECONDS,
-                       (double)(exchange->upstream_head_us - exchange->upstream_started_us) / 1e6, exchange->upstream->name);
+                       (double)(exchange->upstream_head_us - exchange->upstream_started_us) / 1e6,
+                       exchange->upstream->name);
 }
 
 void observe_exchange(const struct exchange *exchange) {
@@ -183,15 +194,15 @@ void observe_handshake(const struct client *client) {
 }
 
 static void handshake_failure_line(const struct client *client, const struct handshake_failure *failure) {
-    struct json json;
+    struct jsonw json;
     line_begin(&json, "handshake_refused", clock_wall_us());
     put_address(&json, &client->addr, client->listener);
-    json_str(&json, "sni", failure->server_name[0] ? failure->server_name : NULL);
-    json_str(&json, "host", failure->hostname);
-    json_str(&json, "tls_version", failure->tls_version);
-    json_fixed(&json, "handshake_ms", milliseconds(clock_mono_us() - client->accepted_us), 3);
-    json_str(&json, "reason", reason_code(failure->reason));
-    json_str(&json, "detail", failure->detail);
+    jsonw_str(&json, "sni", failure->server_name[0] ? failure->server_name : NULL);
+    jsonw_str(&json, "host", failure->hostname);
+    jsonw_str(&json, "tls_version", failure->tls_version);
+    jsonw_fixed(&json, "handshake_ms", milliseconds(clock_mono_us() - client->accepted_us), 3);
+    jsonw_str(&json, "reason", reason_code(failure->reason));
+    jsonw_str(&json, "detail", failure->detail);
     put_certificate(&json, failure->peer);
     line_end(&json, client->worker->audit);
 }
@@ -209,52 +220,53 @@ void observe_refused(const struct worker *worker, const char *listener, const st
     metric_add(METRIC_CONNECTIONS_REFUSED, 1, reason_code(reason));
     if (logsink_is_off(worker->audit))
         return;
-    struct json json;
+    struct jsonw json;
     line_begin(&json, "connection_refused", clock_wall_us());
     put_address(&json, peer, listener);
-    json_str(&json, "reason", reason_code(reason));
+    jsonw_str(&json, "reason", reason_code(reason));
     line_end(&json, worker->audit);
 }
 
-void observe_event(struct logsink *audit, const char *event, const char *result, const char *detail, uint64_t generation) {
+void observe_event(struct logsink *audit, const char *event, const char *result, const char *detail,
+                   uint64_t generation) {
     if (!audit || logsink_is_off(audit))
         return;
-    struct json json;
+    struct jsonw json;
     line_begin(&json, event, clock_wall_us());
-    json_str(&json, "result", result);
+    jsonw_str(&json, "result", result);
     if (detail && *detail)
-        json_str(&json, "detail", detail);
-    json_int(&json, "generation", (int64_t)generation);
+        jsonw_str(&json, "detail", detail);
+    jsonw_int(&json, "generation", (int64_t)generation);
     line_end(&json, audit);
 }
 
-static void put_crl(struct json *json, const struct crl *crl) {
+static void put_crl(struct jsonw *json, const struct crl *crl) {
     char when[CLOCK_TEXT_SIZE], number[2 * CRL_NUMBER_SHOWN + 1];
-    json_str(json, "issuer", crl_issuer_text(crl));
+    jsonw_str(json, "issuer", crl_issuer_text(crl));
     if (crl_has_number(crl) && crl_number(crl).len <= CRL_NUMBER_SHOWN)
-        json_str(json, "number", hex_upper(crl_number(crl).ptr, crl_number(crl).len, number));
+        jsonw_str(json, "number", hex_upper(crl_number(crl).ptr, crl_number(crl).len, number));
     else
-        json_null(json, "number");
-    json_str(json, "this_update", clock_format(crl_this_update(crl), when));
+        jsonw_null(json, "number");
+    jsonw_str(json, "this_update", clock_format(crl_this_update(crl), when));
     if (crl_next_update(crl) != 0)
-        json_str(json, "next_update", clock_format(crl_next_update(crl), when));
+        jsonw_str(json, "next_update", clock_format(crl_next_update(crl), when));
     else
-        json_null(json, "next_update");
-    json_int(json, "entries", (int64_t)crl_count(crl));
+        jsonw_null(json, "next_update");
+    jsonw_int(json, "entries", (int64_t)crl_count(crl));
 }
 
 void observe_crl(struct logsink *audit, const struct crl_news *news, const char *result, uint64_t generation) {
     if (!audit || logsink_is_off(audit))
         return;
-    struct json json;
+    struct jsonw json;
     line_begin(&json, "crl", clock_wall_us());
-    json_str(&json, "result", result);
-    json_str(&json, "ca_bundle", news->bundle);
-    json_str(&json, "file", news->path);
+    jsonw_str(&json, "result", result);
+    jsonw_str(&json, "ca_bundle", news->bundle);
+    jsonw_str(&json, "file", news->path);
     if (news->crl)
         put_crl(&json, news->crl);
     if (*news->detail)
-        json_str(&json, "detail", news->detail);
-    json_int(&json, "generation", (int64_t)generation);
+        jsonw_str(&json, "detail", news->detail);
+    jsonw_int(&json, "generation", (int64_t)generation);
     line_end(&json, audit);
 }

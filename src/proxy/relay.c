@@ -3,8 +3,11 @@
  * backpressure: what one side cannot take yet is not asked of the other. The events of both come in here; each is
  * answered by moving what can be moved. What is in flight:
  *
- *   client -> codec window (64 KiB: held, until the link has room) -> link -> upstream
- *   client <- codec.out (until codec_can_send) <- link window (64 KiB: owed) <- upstream
+ *   client -> codec window, 64 KiB: held until the link stands, then in link.out until link_can_send() -> upstream
+ *   client <- link window, 64 KiB: in codec.out until codec_can_send() <- upstream
+ *
+ * A window counts bytes as gone only once the other side's buffer is nearly empty, not when they are moved into it: so
+ * it bounds both.
  *
  * The response may come before the request has ended: it is passed on, and when it ends, so does the exchange (the
  * codec and the link see to what that means for their connections). `Expect: 100-continue` is passed on, and the
@@ -34,19 +37,32 @@ static void update_phase(struct exchange *exchange) {
 
 /* ---- the request ---- */
 
+static void send_body(struct exchange *exchange, struct slice data) {
+    exchange->body_started = true;
+    exchange->owed_to_client += data.len;
+    link_send_body(exchange->link, data);
+}
+
+/* Tells the codec what has left us. */
+static void settle_request(struct exchange *exchange) {
+    if (exchange->owed_to_client > 0 && link_can_send(exchange->link)) {
+        codec_consumed(exchange->stream, exchange->owed_to_client);
+        exchange->owed_to_client = 0;
+        client_kick(exchange->client);
+    }
+}
+
 void relay_request(struct exchange *exchange) {
     update_phase(exchange);
     if (!exchange->link || exchange->end_sent) {
         return;
     }
     struct sbuf *held = &exchange->held;
+    settle_request(exchange);
     if (held->len > 0 && link_can_send(exchange->link)) {
-        size_t len = held->len;
-        exchange->body_started = true;
-        link_send_body(exchange->link, sbuf_slice(held));
-        sbuf_consume(held, len);
-        codec_consumed(exchange->stream, len);
-        client_kick(exchange->client);
+        send_body(exchange, sbuf_slice(held));
+        sbuf_consume(held, held->len);
+        settle_request(exchange);
     }
     if (held->len == 0 && exchange->request_ended) {
         exchange->end_sent = true;
@@ -57,10 +73,10 @@ void relay_request(struct exchange *exchange) {
 static void on_request_body(void *arg, struct slice data) {
     struct exchange *exchange = arg;
     exchange->bytes_in += data.len;
-    if (exchange->link && exchange->held.len == 0 && link_can_send(exchange->link)) {
-        exchange->body_started = true;
-        link_send_body(exchange->link, data);
-        codec_consumed(exchange->stream, data.len);
+    /* Once the link stands the codec's window is what bounds link.out. */
+    if (exchange->link && exchange->held.len == 0 && (exchange->body_started || link_can_send(exchange->link))) {
+        send_body(exchange, data);
+        settle_request(exchange);
         return;
     }
     sbuf_append(&exchange->held, data);

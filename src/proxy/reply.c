@@ -1,8 +1,9 @@
 /*
- * reply: see the header. One struct reply_text holds what may be said under the hostname's `explain_denials`; the three forms only lay it out.
+ * reply: see the header. One struct reply_text holds what may be said under the hostname's `explain_denials`; the three
+ * forms only lay it out.
  *
- * Which form: the best match of application/json, text/html and text/plain by Accept (RFC 9110 12.5.1). Who accepts anything alike (curl's default,
- * or no Accept at all) gets the line of text.
+ * Which form: the best match of application/json, text/html and text/plain by Accept (RFC 9110 12.5.1). Who accepts
+ * anything alike (curl's default, or no Accept at all) gets the line of text.
  */
 #include "proxy/reply.h"
 
@@ -10,7 +11,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/json.h"
+#include "base/jsonw.h"
 #include "deny_page_priv.h"
 
 #define BODY_LIMIT (64 * 1024)
@@ -41,30 +42,48 @@ static int range_quality(struct slice parameters) {
     return 1000;
 }
 
-/* How well one type is accepted: the most specific range that covers it decides. */
-static int type_quality(struct slice accept, struct slice type, struct slice type_star) {
-    int best = 0, best_rank = 0;
-    while (accept.len > 0) {
+/* How well a type is accepted. */
+struct preference {
+    int quality; /* in thousandths; 0: not at all */
+    int rank;    /* how exactly it is named: 3 type/subtype, 2 type/any, 1 any/any, 0 not */
+    int place;   /* of the range in the header */
+};
+
+/* The most specific range that covers the type decides. */
+static struct preference type_preference(struct slice accept, struct slice type, struct slice type_star) {
+    struct preference best = {0, 0, 0};
+    for (int place = 0; accept.len > 0; place++) {
         struct slice range, name;
         accept = slice_cut(accept, ',', &range);
         struct slice parameters = slice_cut(range, ';', &name);
         name = slice_trim(name);
-        int rank = slice_eq_nocase(name, type) ? 3 : slice_eq_nocase(name, type_star) ? 2 : slice_eq(name, SLICE("*/*")) ? 1 : 0;
-        if (rank > best_rank) {
-            best_rank = rank;
-            best = range_quality(parameters);
-        }
+        int rank = slice_eq_nocase(name, type)        ? 3
+                   : slice_eq_nocase(name, type_star) ? 2
+                   : slice_eq(name, SLICE("*/*"))     ? 1
+                                                      : 0;
+        if (rank > best.rank)
+            best = (struct preference){range_quality(parameters), rank, place};
     }
     return best;
 }
 
+/* Of types accepted equally well, the one named more exactly, then the one named first: a script that asks for JSON,
+ * plain text and then anything reads JSON. */
+static bool is_preferred(struct preference a, struct preference b) {
+    if (a.quality != b.quality)
+        return a.quality > b.quality;
+    if (a.quality == 0 || a.rank != b.rank)
+        return a.quality > 0 && a.rank > b.rank;
+    return a.place < b.place;
+}
+
 const char *reply_negotiate(struct slice accept) {
-    int text = type_quality(accept, SLICE("text/plain"), SLICE("text/*"));
-    int json = type_quality(accept, SLICE("application/json"), SLICE("application/*"));
-    int html = type_quality(accept, SLICE("text/html"), SLICE("text/*"));
-    if (html > text && html >= json)
-        return type_html;
-    return json > text ? type_json : type_text;
+    struct preference text = type_preference(accept, SLICE("text/plain"), SLICE("text/*"));
+    struct preference json = type_preference(accept, SLICE("application/json"), SLICE("application/*"));
+    struct preference html = type_preference(accept, SLICE("text/html"), SLICE("text/*"));
+    if (is_preferred(html, text))
+        return is_preferred(json, html) ? type_json : type_html;
+    return is_preferred(json, text) ? type_json : type_text;
 }
 
 /* ---- what is said ---- */
@@ -80,8 +99,9 @@ struct reply_text {
 static struct reply_text choose_text(const struct reply *reply) {
     struct reply_text text = {.status = reply->status ? reply->status : reason_status(reply->reason)};
     bool is_denial = text.status == 401 || text.status == 403;
-    text.message = is_denial ? "Forbidden. You don't have permission to view this. Please contact your system administrator."
-                             : status_phrase(text.status);
+    text.message = is_denial
+                       ? "Forbidden. You don't have permission to view this. Please contact your system administrator."
+                       : status_phrase(text.status);
     if (reply->explain != CONF_EXPLAIN_OFF)
         text.code = reason_code(reply->reason);
     if (reply->explain == CONF_EXPLAIN_FULL) {
@@ -92,37 +112,28 @@ static struct reply_text choose_text(const struct reply *reply) {
 }
 
 static void render_json(const struct reply *reply, const struct reply_text *text, struct sbuf *body) {
-    struct json json;
-    json_init(&json, body);
-    json_open_object(&json, NULL);
-    json_str(&json, "message", text->message);
-    json_int(&json, "status_code", text->status);
+    struct jsonw json;
+    jsonw_init(&json, body);
+    jsonw_open_object(&json, NULL);
+    jsonw_str(&json, "message", text->message);
+    jsonw_int(&json, "status_code", text->status);
     if (text->code)
-        json_str(&json, "reason", text->code);
+        jsonw_str(&json, "reason", text->code);
     if (text->detail)
-        json_str(&json, "detail", text->detail);
+        jsonw_str(&json, "detail", text->detail);
     if (text->hint)
-        json_str(&json, "hint", text->hint);
-    if (reply->application)
-        json_str(&json, "aud", reply->application->aud);
-    json_str(&json, "ray_id", reply->ray_id);
-    json_close_object(&json);
+        jsonw_str(&json, "hint", text->hint);
+    jsonw_str(&json, "aud", reply->application ? reply->application->aud : NULL);
+    jsonw_str(&json, "ray_id", reply->ray_id);
+    jsonw_close_object(&json);
     sbuf_append_char(body, '\n');
-}
-
-/* For a terminal: a control character in a certificate's name must not reach it. */
-static void append_printable(struct sbuf *out, const char *text) {
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        sbuf_append_char(out, c < 0x20 || c == 0x7f ? '?' : *text);
-    }
 }
 
 static void render_text(const struct reply *reply, const struct reply_text *text, struct sbuf *body) {
     sbuf_printf(body, "%d %s", text->status, text->code ? text->code : status_phrase(text->status));
     if (text->detail) {
         sbuf_append_str(body, ": ");
-        append_printable(body, text->detail);
+        sbuf_append_printable(body, slice_of(text->detail)); /* for a terminal */
         sbuf_append_char(body, '.');
     }
     if (text->hint && *text->hint) {
@@ -184,17 +195,20 @@ int reply_send(struct codec_stream *stream, const struct reply *reply, struct ar
     sbuf_init(&body, BODY_LIMIT);
     reply_render(reply, &body, &type);
 
-    struct response_head head = {.version = HTTP_1_1, .framing = BODY_LENGTH, .content_length = body.len, .keep_alive = true};
+    struct response_head head = {
+        .version = HTTP_1_1, .framing = BODY_LENGTH, .content_length = body.len, .keep_alive = true};
     head.status = reply->status ? reply->status : reason_status(reply->reason);
     headers_init(&head.headers, arena);
-    add_str(&head.headers, "Date", arena_str(arena, slice_of(clock_format_http(reply->now, (char[CLOCK_TEXT_SIZE]){0}))));
+    add_str(&head.headers, "Date",
+            arena_str(arena, slice_of(clock_format_http(reply->now, (char[CLOCK_TEXT_SIZE]){0}))));
     add_str(&head.headers, "Content-Type", type);
     add_str(&head.headers, "Cache-Control", "no-store");
     add_str(&head.headers, "Vary", "Accept");
     add_str(&head.headers, "X-Content-Type-Options", "nosniff");
     if (type == type_html)
         add_str(&head.headers, "Content-Security-Policy",
-                "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+                "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors "
+                "'none'");
     add_reason_headers(reply, head.status, &head.headers);
 
     codec_send_head(stream, &head);

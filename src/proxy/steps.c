@@ -162,11 +162,9 @@ static enum step_result acquire(struct exchange *exchange) {
 }
 
 static enum step_result forward(struct exchange *exchange) {
-    if (!exchange->outbound) {
-        exchange->outbound = forward_request(exchange);
-    }
     exchange->upstream_started_us = clock_mono_us();
-    link_send_head(exchange->link, exchange->outbound, exchange->arena);
+    /* Made anew for each attempt: it points into the identity, which goes when the chain is judged otherwise. */
+    link_send_head(exchange->link, forward_request(exchange), exchange->arena);
     if (exchange->request->expect_continue && !exchange->continue_sent) {
         relay_await_continue(exchange);
     }

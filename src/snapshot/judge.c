@@ -136,7 +136,8 @@ static bool is_refused_by_parser(const struct asked *asked, struct answer *answe
                reason_sentence(REASON_METHOD_NOT_ALLOWED), trace);
         return true;
     }
-    const char *wrong = h1_is_token(asked->method) ? asked->wrong_path : "a method that is not a token";
+    const char *wrong = h1_method_fault(asked->method);
+    wrong = wrong ? wrong : asked->wrong_path;
     if (wrong)
         refuse(answer, REASON_BAD_REQUEST, reason_status(REASON_BAD_REQUEST), wrong, trace);
     return wrong != NULL;

@@ -66,7 +66,8 @@ static bool has_list_for(struct crl *const *crls, size_t count, const struct cer
     return false;
 }
 
-/* Where lists are asked for: which CAs have none, and whether that lets anything pass at all. */
+/* Where lists are asked for: which CAs have none, and whether that lets anything pass at all. Not an error: the
+ * requests are denied with crl_missing until a list is there, which is what was asked for. */
 static void check_require(struct resolving *r, const struct conf_ca_bundle *bundle, const struct cert_list *certs,
                           struct crl *const *crls, size_t count, const char *who) {
     struct conf_pos pos = conf_place(r->conf, &bundle->crl.require, bundle->name.pos);
@@ -80,8 +81,8 @@ static void check_require(struct resolving *r, const struct conf_ca_bundle *bund
         anchors_with += has_list && (bundle->partial_chain || cert_is_self_issued(certs->items[i]));
     }
     if (with == 0 || (bundle->crl.require == CONF_CRL_CHAIN && anchors_with == 0)) {
-        conf_error(r->messages, pos, "%s: crl.require: %s, but %s of it has a CRL: no certificate could pass", who,
-                   mode, with == 0 ? "no CA" : "no root");
+        conf_warning(r->messages, pos, "%s: crl.require: %s, but %s of it has a CRL: every certificate is denied", who,
+                     mode, with == 0 ? "no CA" : "no root");
         return;
     }
     for (size_t i = 0; i < certs->count; i++) {

@@ -14,6 +14,7 @@ struct socket_bio {
     int fd;
     int errnum;
     bool is_eof;
+    int reads_left; /* then the socket passes for empty */
 };
 
 static int finish(BIO *bio, ssize_t n, int retry_flag) {
@@ -32,6 +33,11 @@ static int finish(BIO *bio, ssize_t n, int retry_flag) {
 
 static int socket_read(BIO *bio, char *buf, int size) {
     struct socket_bio *state = BIO_get_data(bio);
+    if (state->reads_left == 0) {
+        errno = EAGAIN;
+        return finish(bio, -1, BIO_FLAGS_READ);
+    }
+    state->reads_left--;
     ssize_t n = recv(state->fd, buf, (size_t)size, 0);
     state->is_eof = n == 0;
     return finish(bio, n, BIO_FLAGS_READ);
@@ -84,6 +90,11 @@ BIO *socket_bio_new(int fd) {
     BIO_set_data(bio, state);
     BIO_set_init(bio, 1);
     return bio;
+}
+
+void socket_bio_allow_reads(BIO *bio, int count) {
+    struct socket_bio *state = BIO_get_data(bio);
+    state->reads_left = count;
 }
 
 int socket_bio_errno(BIO *bio) {

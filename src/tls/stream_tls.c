@@ -31,6 +31,12 @@
  * our last words. */
 #define DISCARD_MAX (256 * 1024)
 
+/* Reads of the socket for one call of OpenSSL: a record takes two, when it comes whole. */
+#define READS_PER_CALL 64
+/* Records in a row that brought no data: renewals of keys, warnings, empty ones. Each costs more than it cost its
+ * sender; honest clients send one now and then (sec-38, sec-41). */
+#define BARE_RECORDS_MAX 32
+
 enum tls_state { TLS_HANDSHAKING, TLS_OPEN, TLS_DEAD };
 
 struct stream_tls {
@@ -49,6 +55,7 @@ struct stream_tls {
     int handshake_waits;   /* LOOP_READ or LOOP_WRITE: what the next step of each waits for */
     int read_waits;
     int write_waits;
+    unsigned bare_records;     /* since data last came */
     size_t retry_len;          /* bytes of a record that OpenSSL has begun to send: the next write starts with them */
     bool is_in_readable;       /* the owner is being told: what it leaves is looked at afterwards */
     bool is_read_over;         /* EOF or broken */
@@ -83,6 +90,22 @@ static void trigger_pending(struct stream_tls *tls) {
     }
 }
 
+/* ---- records ---- */
+
+static BIO *bio_of(const struct stream_tls *tls) { return SSL_get_rbio(tls->ssl); }
+
+/* OpenSSL tells of every record that comes in. */
+static void count_record(int is_written, int version, int type, const void *bytes, size_t len, SSL *ssl, void *arg) {
+    (void)version;
+    (void)bytes;
+    (void)len;
+    (void)ssl;
+    struct stream_tls *tls = arg;
+    if (!is_written && type == SSL3_RT_HEADER && ++tls->bare_records > BARE_RECORDS_MAX) {
+        socket_bio_allow_reads(bio_of(tls), 0);
+    }
+}
+
 /* ---- handshake ---- */
 
 static void finish_handshake(struct stream_tls *tls) {
@@ -90,6 +113,8 @@ static void finish_handshake(struct stream_tls *tls) {
     SSL_set_app_data(tls->ssl, NULL);
     handshake_free(&tls->handshake);
     SSL_set0_CA_list(tls->ssl, NULL); /* served its purpose */
+    SSL_set_msg_callback(tls->ssl, count_record);
+    SSL_set_msg_callback_arg(tls->ssl, tls);
     set_state(tls, TLS_OPEN);
     if (stream_emit(&tls->base, STREAM_READY)) {
         trigger_pending(tls);
@@ -101,7 +126,7 @@ static void fail_handshake(struct stream_tls *tls) {
     if (handshake->full.leaf) {
         tls->peer = peer_capture(handshake, tls->ssl);
     }
-    stream_set_failure(&tls->base, handshake->detail, socket_bio_errno(SSL_get_rbio(tls->ssl)));
+    stream_set_failure(&tls->base, handshake->detail, socket_bio_errno(bio_of(tls)));
     set_state(tls, TLS_DEAD);
     (void)!stream_emit(&tls->base, STREAM_FAILED);
 }
@@ -123,6 +148,7 @@ static void step_handshake(void *arg) {
     }
     tls->has_begun = true;
     ERR_clear_error();
+    socket_bio_allow_reads(bio_of(tls), READS_PER_CALL);
     int result = SSL_do_handshake(tls->ssl);
     int error = SSL_get_error(tls->ssl, result);
     if (result == 1 && SSL_session_reused(tls->ssl) && !tls->handshake->has_resumed) {
@@ -134,7 +160,7 @@ static void step_handshake(void *arg) {
         tls->handshake_waits = error == SSL_ERROR_WANT_READ ? LOOP_READ : LOOP_WRITE;
         update_interest(tls);
     } else {
-        bool is_gone = handshake_explain(tls->handshake, tls->ssl, error, socket_bio_errno(SSL_get_rbio(tls->ssl)));
+        bool is_gone = handshake_explain(tls->handshake, tls->ssl, error, socket_bio_errno(bio_of(tls)));
         tls->is_silent = is_gone && !tls->handshake->has_hello;
         fail_handshake(tls);
     }
@@ -145,9 +171,11 @@ static void step_handshake(void *arg) {
 /* A read or write failed for good: remembers why. */
 static void break_off(struct stream_tls *tls, int ssl_error) {
     unsigned long code = ERR_peek_last_error();
-    int errnum = socket_bio_errno(SSL_get_rbio(tls->ssl));
+    int errnum = socket_bio_errno(bio_of(tls));
     const char *text = ERR_GET_LIB(code) == ERR_LIB_SSL ? ERR_reason_error_string(code) : NULL;
-    if (ssl_error == SSL_ERROR_SSL && ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
+    if (tls->bare_records > BARE_RECORDS_MAX) {
+        stream_set_failure(&tls->base, "too many TLS records without data", 0);
+    } else if (ssl_error == SSL_ERROR_SSL && ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
         stream_set_failure(&tls->base, "closed without close_notify", 0);
     } else if (ssl_error == SSL_ERROR_SYSCALL && errnum != 0) {
         stream_set_failure(&tls->base, NULL, errnum);
@@ -168,14 +196,20 @@ static ssize_t tls_read(struct stream *stream, void *buf, size_t size) {
         return STREAM_EOF;
     }
     ERR_clear_error();
+    socket_bio_allow_reads(bio_of(tls), READS_PER_CALL);
     int n = SSL_read(tls->ssl, buf, size > INT_MAX ? INT_MAX : (int)size);
     if (n > 0) {
+        tls->bare_records = 0;
         if (!tls->is_in_readable) {
             trigger_pending(tls);
         }
         return n;
     }
     int error = SSL_get_error(tls->ssl, n);
+    if (tls->bare_records > BARE_RECORDS_MAX) {
+        break_off(tls, error);
+        return STREAM_BROKEN;
+    }
     switch (error) {
     case SSL_ERROR_WANT_READ:
     case SSL_ERROR_WANT_WRITE:

@@ -78,6 +78,19 @@ static int check_cipher_words(SSL_CTX *ctx, const char *list, struct err *err) {
     return 0;
 }
 
+/* Is there a TLS 1.2 cipher that encrypts and authenticates? OpenSSL takes lists of others, and then refuses clients. */
+static bool has_usable_cipher(SSL_CTX *ctx) {
+    STACK_OF(SSL_CIPHER) *ciphers = SSL_CTX_get_ciphers(ctx);
+    for (int i = 0; i < sk_SSL_CIPHER_num(ciphers); i++) {
+        const SSL_CIPHER *cipher = sk_SSL_CIPHER_value(ciphers, i);
+        bool is_tls13 = SSL_CIPHER_get_auth_nid(cipher) == NID_auth_any;
+        if (!is_tls13 && SSL_CIPHER_get_bits(cipher, NULL) >= 112 && SSL_CIPHER_get_auth_nid(cipher) != NID_auth_null) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int set_ciphers(SSL_CTX *ctx, const char *ciphers, struct err *err) {
     const char *list = strcmp(ciphers, "secure") == 0 ? SECURE_CIPHERS : ciphers;
     if (check_cipher_words(ctx, list, err) != 0) {
@@ -86,6 +99,9 @@ static int set_ciphers(SSL_CTX *ctx, const char *ciphers, struct err *err) {
     if (SSL_CTX_set_cipher_list(ctx, list) != 1) {
         openssl_drain(NULL, "tls.ciphers");
         return err_set(err, "tls.ciphers: no cipher matches \"%s\"", list);
+    }
+    if (!has_usable_cipher(ctx)) {
+        return err_set(err, "tls.ciphers: no cipher of \"%s\" encrypts and authenticates", list);
     }
     if (SSL_CTX_set_ciphersuites(ctx, TLS13_SUITES) != 1) {
         openssl_drain(err, "TLS 1.3 cipher suites");
@@ -97,7 +113,10 @@ static int set_ciphers(SSL_CTX *ctx, const char *ciphers, struct err *err) {
 }
 
 static int set_groups(SSL_CTX *ctx, const char *groups, struct err *err) {
-    if (SSL_CTX_set1_groups_list(ctx, groups) != 1) {
+    char *list = mem_strdup(groups); /* the macro casts const away */
+    bool is_known = SSL_CTX_set1_groups_list(ctx, list) == 1;
+    mem_free(list);
+    if (!is_known) {
         openssl_drain(NULL, "tls.groups");
         return err_set(err, "tls.groups: \"%s\" is not a list of groups that OpenSSL knows, such as \"X25519:P-256\"",
                        groups);

@@ -27,9 +27,9 @@
 #define LINK_PAUSE_ROOM ((size_t)16 * 1024)
 #define LINK_RESUME_ROOM ((size_t)32 * 1024)
 /* link_can_send() is false from here; writable comes at the lower mark. */
-#define LINK_OUT_HIGH ((size_t)64 * 1024)
-#define LINK_OUT_LOW ((size_t)16 * 1024)
-/* Never reached: what is sent at once is a head or a piece of body, and only below LINK_OUT_HIGH. */
+#define LINK_OUT_HIGH ((size_t)16 * 1024)
+#define LINK_OUT_LOW ((size_t)4 * 1024)
+/* Never reached: owners send a head, and what their own window allows above LINK_OUT_HIGH. */
 #define LINK_OUT_LIMIT ((size_t)4 * 1024 * 1024)
 #define LINK_READS_PER_WAKE 4
 

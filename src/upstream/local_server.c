@@ -77,6 +77,8 @@ static void send_response(struct question *question) {
     headers_init(&head.headers, question->arena);
     headers_add(&head.headers, SLICE("Content-Type"), slice_of(response->type));
     headers_add(&head.headers, SLICE("Cache-Control"), SLICE("no-store"));
+    if (response->challenge)
+        headers_add(&head.headers, SLICE("WWW-Authenticate"), slice_of(response->challenge));
     codec_send_head(question->stream, &head);
     send_body(question);
 }

@@ -4,32 +4,32 @@
  */
 #include "upstream/whoami.h"
 
-#include "base/json.h"
+#include "base/jsonw.h"
 #include "upstream/local_server.h"
 
-static void write_headers(struct json *json, const char *key, const struct headers *headers) {
-    json_open_array(json, key);
+static void write_headers(struct jsonw *json, const char *key, const struct headers *headers) {
+    jsonw_open_array(json, key);
     for (size_t i = 0; i < headers->count; i++) {
-        json_open_object(json, NULL);
-        json_string(json, "name", headers->items[i].name);
-        json_string(json, "value", headers->items[i].value);
-        json_close_object(json);
+        jsonw_open_object(json, NULL);
+        jsonw_string(json, "name", headers->items[i].name);
+        jsonw_string(json, "value", headers->items[i].value);
+        jsonw_close_object(json);
     }
-    json_close_array(json);
+    jsonw_close_array(json);
 }
 
 static void answer(void *arg, const struct local_request *request, struct local_response *response) {
     (void)arg;
-    struct json json;
-    json_init(&json, &response->body);
-    json_open_object(&json, NULL);
-    json_string(&json, "method", request->head->method);
-    json_string(&json, "path", request->head->raw_target);
-    json_str(&json, "http_version", http_version_name(request->head->version));
+    struct jsonw json;
+    jsonw_init(&json, &response->body);
+    jsonw_open_object(&json, NULL);
+    jsonw_string(&json, "method", request->head->method);
+    jsonw_string(&json, "path", request->head->raw_target);
+    jsonw_str(&json, "http_version", http_version_name(request->head->version));
     write_headers(&json, "headers", &request->head->headers);
-    json_int(&json, "body_length", (int64_t)request->body_length);
+    jsonw_int(&json, "body_length", (int64_t)request->body_length);
     write_headers(&json, "trailers", request->trailers);
-    json_close_object(&json);
+    jsonw_close_object(&json);
     sbuf_append_char(&response->body, '\n');
     response->type = "application/json";
 }

@@ -65,10 +65,11 @@ class Credential:
 class CA:
     """A root, or with `parent` an intermediate."""
 
-    def __init__(self, directory, common_name="Test CA", parent=None, kind="ec", not_before=None, not_after=None):
+    def __init__(self, directory, common_name="Test CA", parent=None, kind="ec", not_before=None, not_after=None,
+                 path_length=None, label=None, key=None, digest=None, extensions=(), key_usage=True):
         self.directory = pathlib.Path(directory)
-        self.label = common_name.replace(" ", "-").lower()
-        self.key = new_key(kind)
+        self.label = label or common_name.replace(" ", "-").lower()
+        self.key = key or new_key(kind)
         self.subject = name(common_name)
         self.parent = parent
         start = not_before or now() - days(1)
@@ -76,10 +77,14 @@ class CA:
                    .issuer_name(parent.subject if parent else self.subject)
                    .public_key(self.key.public_key()).serial_number(x509.random_serial_number())
                    .not_valid_before(start).not_valid_after(not_after or now() + days(365))
-                   .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-                   .add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), critical=False)
-                   .add_extension(x509.KeyUsage(False, False, False, False, False, True, True, False, False), critical=True))
-        self.certificate = builder.sign(parent.key if parent else self.key, hashes.SHA256())
+                   .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
+                   .add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), critical=False))
+        if key_usage:
+            builder = builder.add_extension(x509.KeyUsage(False, False, False, False, False, True, True, False, False),
+                                            critical=True)
+        for extension, critical in extensions:
+            builder = builder.add_extension(extension, critical=critical)
+        self.certificate = builder.sign(parent.key if parent else self.key, digest or hashes.SHA256())
         self.file = self.directory / f"{self.label}.pem"
         self.file.write_bytes(self.pem)
         self.crl_number = 0
@@ -89,7 +94,7 @@ class CA:
         return self.certificate.public_bytes(serialization.Encoding.PEM)
 
     def issue(self, common_name, label=None, kind="ec", subject=None, san=(), eku=(CLIENT_AUTH,), serial=None,
-              not_before=None, not_after=None, chain=(), ca=False, key=None):
+              not_before=None, not_after=None, chain=(), ca=False, key=None, digest=None, extensions=(), signer=None):
         key = key or new_key(kind)
         builder = (x509.CertificateBuilder().subject_name(subject or name(common_name)).issuer_name(self.subject)
                    .public_key(key.public_key()).serial_number(serial or x509.random_serial_number())
@@ -101,7 +106,9 @@ class CA:
             builder = builder.add_extension(x509.ExtendedKeyUsage(list(eku)), critical=False)
         if san:
             builder = builder.add_extension(x509.SubjectAlternativeName(list(san)), critical=False)
-        certificate = builder.sign(self.key, hashes.SHA256())
+        for extension, critical in extensions:
+            builder = builder.add_extension(extension, critical=critical)
+        certificate = builder.sign(signer or self.key, digest or hashes.SHA256())
         return Credential(self.directory, label or common_name.replace(" ", "-").lower(), certificate, key, chain)
 
     def issue_server(self, *hosts, label=None, kind="ec"):

@@ -175,6 +175,24 @@ def test_the_client_sees_that_a_body_is_incomplete(front, framing, body):
             assert (line["status"], line["reason"], line["ending"]) == (200, reason, "upstream:response_body")
 
 
+@pytest.mark.parametrize("framing, body", CUT)
+def test_so_does_one_that_knows_no_framing(front, framing, body):
+    """To an HTTP/1.0 client a body ends with its connection: cut short, that end must not look like an orderly one."""
+    gateway, _ = front(raw(f"HTTP/1.1 200 OK\r\n{framing}\r\n\r\n{body}"))
+    with gateway.connect("open.test") as client:
+        client.tls.suppress_ragged_eofs = False  # an end without close_notify is an error
+        with pytest.raises(OSError if "chunked" in framing else (EOFError, OSError)):
+            client.raw("GET / HTTP/1.0\r\n\r\n")
+
+
+def test_a_whole_body_ends_in_an_orderly_way(front):
+    """The twin of the above."""
+    gateway, _ = front(raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"))
+    with gateway.connect("open.test") as client:
+        client.tls.suppress_ragged_eofs = False
+        assert client.raw("GET / HTTP/1.0\r\n\r\n").body == b"hello"
+
+
 @pytest.mark.parametrize("body", ["5\r\nhelloX\r\n", "x\r\n", "5\n", "-1\r\n", "5 \r\nhello\r\n0\r\n\r\n",
                                   "fffffffffffffffff\r\n", "5\r\nhello\r\n0\r\nX-A: b\r\n c\r\n\r\n",
                                   "5;" + "a" * 300 + "\r\nhello\r\n0\r\n\r\n"])

@@ -165,6 +165,23 @@ START_TEST(a_full_disk_drops_lines_and_counts_them) {
 }
 END_TEST
 
+START_TEST(an_error_is_told_once) {
+    struct logsink *full = open_sink("access", "/dev/full"), *errors = open_sink("error", path);
+    for (int i = 0; i < 3; i++) {
+        logsink_line(full, SLICE("lost"));
+        ck_assert(
+            file_gets(path, "log file /dev/full cannot be written, lines may be lost: No space left on device\n"));
+    }
+    logsink_close(&full);
+    logsink_close(&errors);
+    struct sbuf content;
+    sbuf_init(&content, 65536);
+    ck_assert_int_eq(file_read(path, 65536, &content, NULL), 0);
+    ck_assert_ptr_eq(strstr(sbuf_text(&content), "/dev/full"), strrchr(sbuf_text(&content), '/') - 4);
+    sbuf_fini(&content);
+}
+END_TEST
+
 /* A pipe whose reader sleeps: path of its write end. */
 static char *make_pipe(int ends[2]) {
     ck_assert_int_eq(pipe(ends), 0);
@@ -219,6 +236,24 @@ START_TEST(a_reader_that_wakes_up_is_told_what_it_missed) {
     logsink_close(&other);
     mem_free(pipe_path);
     sbuf_fini(&all);
+}
+END_TEST
+
+START_TEST(a_sink_is_retired_without_waiting_for_its_reader) {
+    int ends[2];
+    char *pipe_path = make_pipe(ends);
+    struct logsink *slow = open_sink("access", pipe_path), *next = open_sink("access", path);
+    fill(slow, 10);
+    int64_t start = clock_mono_us();
+    logsink_retire(&slow);
+    ck_assert_ptr_null(slow);
+    ck_assert_int_lt(clock_mono_us() - start, 500000);
+    logsink_line(next, SLICE("goes on"));
+    ck_assert(file_gets(path, "goes on\n"));
+    close(ends[0]);
+    close(ends[1]);
+    logsink_close(&next);
+    mem_free(pipe_path);
 }
 END_TEST
 
@@ -330,6 +365,8 @@ Suite *base_logsink_suite(void) {
     tcase_add_test(tcase, reopen_follows_a_rename);
     tcase_add_test(tcase, a_failed_reopen_keeps_the_file_and_says_why);
     tcase_add_test(tcase, a_full_disk_drops_lines_and_counts_them);
+    tcase_add_test(tcase, an_error_is_told_once);
+    tcase_add_test(tcase, a_sink_is_retired_without_waiting_for_its_reader);
     tcase_add_test(tcase, a_reader_that_wakes_up_is_told_what_it_missed);
     tcase_add_test(tcase, a_reader_that_goes_away_costs_its_lines_only);
     tcase_add_test(tcase, two_sinks_of_one_pipe_do_not_cut_lines);

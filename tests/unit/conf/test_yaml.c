@@ -50,6 +50,12 @@ START_TEST(one_document_only) {
 }
 END_TEST
 
+START_TEST(a_byte_order_mark_is_no_column) {
+    rig_expect_part("\xef\xbb\xbflisteners: []\nhostnames: []\nx: 1\n", "f:3:1: unknown key 'x'");
+    rig_expect("\xef\xbb\xbf", "f:1:1: the file is empty: expected at least 'listeners' and 'hostnames'\n");
+}
+END_TEST
+
 START_TEST(depth_is_bounded) {
     char yaml[4096] = "tests: ";
     for (int i = 0; i < 1000; i++)
@@ -85,6 +91,7 @@ Suite *conf_yaml_suite(void) {
     tcase_add_test(tcase, sec_11_anchors_aliases_and_tags_are_refused_all_at_once);
     tcase_add_test(tcase, sec_11_duplicate_keys_are_refused);
     tcase_add_test(tcase, one_document_only);
+    tcase_add_test(tcase, a_byte_order_mark_is_no_column);
     tcase_add_test(tcase, depth_is_bounded);
     tcase_add_test(tcase, keys_are_texts);
     tcase_add_test(tcase, words_of_yaml_stay_text);

@@ -148,6 +148,8 @@ START_TEST(faults_say_what_is_wrong) {
         {"GET /\r\nHost: a\r\n\r\n", REASON_BAD_REQUEST, "a request line without a version"},
         {"GET\r\nHost: a\r\n\r\n", REASON_BAD_REQUEST, "a malformed request line"},
         {"G@T / HTTP/1.1\r\nHost: a\r\n\r\n", REASON_BAD_REQUEST, "a malformed method"},
+        {"get / HTTP/1.1\r\nHost: a\r\n\r\n", REASON_BAD_REQUEST, "a well-known method in another case"},
+        {"connect a:1 HTTP/1.1\r\nHost: a\r\n\r\n", REASON_BAD_REQUEST, "a well-known method in another case"},
         {"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", REASON_METHOD_NOT_ALLOWED, "CONNECT is not served here"},
         {"GET /a\\b HTTP/1.1\r\nHost: a\r\n\r\n", REASON_BAD_REQUEST, "a backslash in the path"},
         {"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", REASON_BAD_REQUEST,
@@ -166,6 +168,35 @@ START_TEST(faults_say_what_is_wrong) {
         ck_assert_int_eq(fault.reason, rows[i].reason);
         ck_assert_str_eq(fault.detail, rows[i].detail);
     }
+}
+END_TEST
+
+/* Each header is held against each option: both are few. */
+START_TEST(sec_41_options_of_connection_are_few) {
+    static const char *const values[] = {"a,", ",", "x ,"};
+    for (size_t v = 0; v < sizeof values / sizeof values[0]; v++) {
+        for (int commas = 63; commas <= 64; commas++) {
+            struct sbuf head;
+            sbuf_init(&head, 4096);
+            sbuf_append_str(&head, "GET / HTTP/1.1\r\nHost: a\r\nConnection: ");
+            for (int i = 0; i < commas; i++)
+                sbuf_append_str(&head, values[v]);
+            sbuf_append_str(&head, "\r\n\r\n");
+            ck_assert_int_eq(parse_request(sbuf_text(&head)), commas == 63);
+            sbuf_fini(&head);
+        }
+        ck_assert_int_eq(fault.reason, REASON_HEADER_TOO_LARGE);
+    }
+}
+END_TEST
+
+START_TEST(sec_43_well_known_methods_have_one_spelling) {
+    static const char *const fine[] = {"GET", "DELETE", "PROPFIND", "propfind", "M-SEARCH", "gets", "x"};
+    static const char *const wrong[] = {"get", "Delete", "pOST", "opTIONS", "connect", "trace", "", "a b"};
+    for (size_t i = 0; i < sizeof fine / sizeof fine[0]; i++)
+        ck_assert_msg(h1_method_fault(slice_of(fine[i])) == NULL, "%s", fine[i]);
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        ck_assert_msg(h1_method_fault(slice_of(wrong[i])) != NULL, "%s", wrong[i]);
 }
 END_TEST
 
@@ -292,6 +323,8 @@ Suite *http_h1_parse_suite(void) {
     tcase_add_test(tcase, the_end_of_a_head);
     tcase_add_test(tcase, a_request_as_values);
     tcase_add_test(tcase, faults_say_what_is_wrong);
+    tcase_add_test(tcase, sec_41_options_of_connection_are_few);
+    tcase_add_test(tcase, sec_43_well_known_methods_have_one_spelling);
     tcase_add_test(tcase, limits_of_a_head);
     tcase_add_test(tcase, status_lines);
     tcase_add_test(tcase, framing_of_responses);

@@ -40,6 +40,19 @@ START_TEST(list_headers_are_searched_by_element) {
 }
 END_TEST
 
+START_TEST(lines_of_one_name_are_one_list) {
+    ck_assert_ptr_null(headers_join(&headers, SLICE("Via"), arena).ptr);
+    headers_add(&headers, SLICE("Via"), SLICE(""));
+    headers_add(&headers, SLICE("via"), SLICE("1.1 a"));
+    ck_assert(slice_eq_str(headers_join(&headers, SLICE("Via"), arena), "1.1 a"));
+    headers_add(&headers, SLICE("Vias"), SLICE("x"));
+    headers_add(&headers, SLICE("VIA"), SLICE("1.0 b, 1.1 c"));
+    headers_add(&headers, SLICE("Via"), SLICE(""));
+    headers_add(&headers, SLICE("Via"), SLICE("d"));
+    ck_assert(slice_eq_str(headers_join(&headers, SLICE("via"), arena), "1.1 a, 1.0 b, 1.1 c, d"));
+}
+END_TEST
+
 START_TEST(versions_have_names) {
     ck_assert_str_eq(http_version_name(HTTP_1_0), "HTTP/1.0");
     ck_assert_str_eq(http_version_name(HTTP_1_1), "HTTP/1.1");
@@ -54,6 +67,7 @@ Suite *http_head_suite(void) {
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, order_and_duplicates_are_kept);
     tcase_add_test(tcase, list_headers_are_searched_by_element);
+    tcase_add_test(tcase, lines_of_one_name_are_one_list);
     tcase_add_test(tcase, versions_have_names);
     suite_add_tcase(suite, tcase);
     return suite;

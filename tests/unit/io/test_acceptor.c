@@ -253,6 +253,22 @@ START_TEST(a_port_in_use_is_an_error) {
 }
 END_TEST
 
+/* SO_REUSEPORT would let a second gateway take a part of the first one's connections. */
+START_TEST(a_port_of_another_gateway_is_seen) {
+    struct err err;
+    open_acceptor("127.0.0.1:0");
+    ck_assert_int_eq(acceptor_probe(&address, &err), -1);
+    ck_assert_ptr_nonnull(strstr(err.text, "in use"));
+    struct addr any = {.in = {.sin_family = AF_INET, .sin_port = address.in.sin_port}, .len = sizeof any.in};
+    ck_assert_int_eq(acceptor_probe(&any, &err), -1);
+    acceptor_close(&acceptor);
+    loop_turn(loop, 0);
+    ck_assert_int_eq(acceptor_probe(&address, &err), 0);
+    ck_assert_int_eq(addr_parse(SLICE("127.0.0.1:0"), &any, NULL), 0);
+    ck_assert_int_eq(acceptor_probe(&any, &err), 0);
+}
+END_TEST
+
 Suite *io_acceptor_suite(void);
 Suite *io_acceptor_suite(void) {
     Suite *suite = suite_create("acceptor");
@@ -270,6 +286,7 @@ Suite *io_acceptor_suite(void) {
     tcase_add_test(tcase, a_file_that_is_no_socket_is_left_alone);
     tcase_add_test(tcase, an_address_that_is_not_here_is_named);
     tcase_add_test(tcase, a_port_in_use_is_an_error);
+    tcase_add_test(tcase, a_port_of_another_gateway_is_seen);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -314,6 +314,21 @@ START_TEST(a_signal_comes_from_the_loop_and_can_stop_it) {
 }
 END_TEST
 
+static void count(void *arg) { ++*(int *)arg; }
+
+/* Between two turns everything else gets its turn, too. */
+START_TEST(many_signals_are_one_call_a_turn) {
+    int signals = 0;
+    ck_assert_int_eq(loop_signal(loop, SIGUSR1, count, &signals, NULL), 0);
+    for (int turns = 1; turns <= 3; turns++) {
+        for (int i = 0; i < 100; i++)
+            ck_assert_int_eq(raise(SIGUSR1), 0);
+        loop_turn(loop, 1000);
+        ck_assert_int_eq(signals, turns);
+    }
+}
+END_TEST
+
 START_TEST(the_time_of_the_turn_moves_with_the_clock) {
     int64_t before = loop_now_ms(loop);
     loop_turn(loop, 20);
@@ -407,6 +422,7 @@ Suite *io_loop_suite(void) {
     tcase_add_test(tcase, a_cancelled_task_does_not_run);
     tcase_add_test(tcase, what_is_deferred_runs_before_the_loop_goes);
     tcase_add_test(tcase, a_signal_comes_from_the_loop_and_can_stop_it);
+    tcase_add_test(tcase, many_signals_are_one_call_a_turn);
     tcase_add_test(tcase, the_time_of_the_turn_moves_with_the_clock);
     tcase_add_test(tcase, queued_work_is_done_a_piece_a_turn);
     tcase_add_test(tcase, queued_work_can_be_taken_back);

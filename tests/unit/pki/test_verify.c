@@ -461,6 +461,7 @@ START_TEST(every_error_is_kept_and_the_first_by_precedence_speaks_sec_25) {
     scene.crls[0] = judge_crl_of(&root, &bad);
     struct verify_report report = judge_report(&scene);
     ck_assert_int_eq(report.reason, REASON_CERTIFICATE_PURPOSE);
+    ck_assert_str_eq(report.detail, "the extended key usage of the certificate lacks clientAuth");
     uint64_t all = UINT64_C(1) << REASON_CERTIFICATE_PURPOSE | UINT64_C(1) << REASON_CERTIFICATE_EXPIRED |
                    UINT64_C(1) << REASON_CERTIFICATE_REVOKED;
     ck_assert_uint_eq(report.faults, all);

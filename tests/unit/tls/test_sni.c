@@ -3,6 +3,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "../../../src/tls/handshake_priv.h"
@@ -256,6 +257,19 @@ START_TEST(sec_06_a_client_hello_in_any_pieces_finds_its_host) {
 }
 END_TEST
 
+START_TEST(sec_06_sec_41_tiny_records_do_not_hold_up_the_loop) {
+    struct conn conn;
+    int waiting = 0;
+    conn_open(&conn, rig, &(struct conn_plan){.sni = "a.test", .version = VERSIONS[_i], .tune = offer_many_protocols});
+    send_hello_split(&conn, &(struct split){1, 100000}); /* with one turn of the loop */
+    ck_assert_int_eq(ioctl(conn.stream->fd, FIONREAD, &waiting), 0);
+    ck_assert_int_gt(waiting, 50000);
+    conn_run(&conn);
+    ck_assert_msg(conn.is_ready, "%s", conn.failure.detail);
+    conn_fini(&conn);
+}
+END_TEST
+
 START_TEST(sec_06_a_client_hello_over_16_kib_finds_its_host) {
     static const struct split SPLITS[] = {{0, 100000}, {0, 1000}, {64, 100000}};
     for (size_t i = 0; i < 3; i++) {
@@ -286,6 +300,7 @@ Suite *tls_sni_suite(void) {
     tcase_add_test(tcase, a_retry_with_the_same_name_selects_once);
     tcase_add_test(tcase, sec_05_a_retry_with_another_name_is_refused);
     tcase_add_loop_test(tcase, sec_06_a_client_hello_in_any_pieces_finds_its_host, 0, VERSION_COUNT);
+    tcase_add_loop_test(tcase, sec_06_sec_41_tiny_records_do_not_hold_up_the_loop, 0, VERSION_COUNT);
     tcase_add_loop_test(tcase, sec_06_a_client_hello_over_16_kib_finds_its_host, 0, VERSION_COUNT);
     suite_add_tcase(suite, tcase);
     return suite;

@@ -332,6 +332,41 @@ START_TEST(garbage_after_the_handshake_breaks_the_stream) {
 }
 END_TEST
 
+/* count renewals of the client's key, each a record of its own. */
+static void renew_keys(struct conn *conn, int count) {
+    for (int i = 0; i < count; i++) {
+        ck_assert_int_eq(SSL_key_update(conn->ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+        ck_assert_int_eq(SSL_do_handshake(conn->ssl), 1);
+    }
+}
+
+START_TEST(sec_41_records_without_data_cannot_hold_up_the_loop) {
+    struct conn conn;
+    struct conn_plan plan = {.sni = "off.test", .version = TLS1_3_VERSION};
+    char buf[16];
+    conn_do(&conn, rig, &plan);
+    for (int i = 0; i < 20; i++) { /* now and then is fine, however often */
+        renew_keys(&conn, 20);
+        ck_assert_int_eq(SSL_write(conn.ssl, "x", 1), 1);
+        ssize_t n = STREAM_AGAIN;
+        for (int turn = 0; turn < 10 && n == STREAM_AGAIN; turn++) {
+            n = stream_read(conn.stream, buf, sizeof buf);
+        }
+        ck_assert_int_eq(n, 1);
+    }
+    renew_keys(&conn, 33);
+    ck_assert_int_eq(SSL_write(conn.ssl, "x", 1), 1);
+    ssize_t n = STREAM_AGAIN;
+    for (int turn = 0; turn < 10 && n == STREAM_AGAIN; turn++) {
+        n = stream_read(conn.stream, buf, sizeof buf);
+        ASSERT_QUEUE_EMPTY();
+    }
+    ck_assert_int_eq(n, STREAM_BROKEN);
+    ck_assert_str_eq(stream_error(conn.stream), "too many TLS records without data");
+    conn_fini(&conn);
+}
+END_TEST
+
 START_TEST(shutdown_write_sends_close_notify_and_reading_goes_on) {
     struct conn conn;
     struct conn_plan plan = plain_plan(_i);
@@ -475,6 +510,7 @@ Suite *tls_stream_tls_suite(void) {
     tcase_add_loop_test(tcase, reading_switched_off_and_on_reports_what_waits_inside, 0, VERSION_COUNT);
     tcase_add_loop_test(tcase, close_notify_is_eof_and_its_absence_is_broken, 0, VERSION_COUNT);
     tcase_add_loop_test(tcase, garbage_after_the_handshake_breaks_the_stream, 0, VERSION_COUNT);
+    tcase_add_test(tcase, sec_41_records_without_data_cannot_hold_up_the_loop);
     tcase_add_loop_test(tcase, shutdown_write_sends_close_notify_and_reading_goes_on, 0, VERSION_COUNT);
     tcase_add_loop_test(tcase, close_notify_waits_for_room, 0, VERSION_COUNT);
     tcase_add_loop_test(tcase, close_says_good_bye_unless_it_is_a_reset, 0, VERSION_COUNT);

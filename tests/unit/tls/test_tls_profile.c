@@ -28,6 +28,8 @@ START_TEST(settings_are_checked) {
          "tls.ciphers: no TLS 1.2 cipher matches \"ECDHE-RSA-AES128-GCM-SHA25\""},
         {"1.2", "ECDHE+AESGCM:TYPO", "P-256", "tls.ciphers: no TLS 1.2 cipher matches \"TYPO\""},
         {"1.2", "", "P-256", "tls.ciphers"},
+        {"1.2", "NULL", "P-256", "tls.ciphers: no cipher of \"NULL\" encrypts and authenticates"},
+        {"1.2", "aNULL:@SECLEVEL=0", "P-256", "encrypts and authenticates"},
         {"1.2", "AES128-SHA:!AES128-SHA", "P-256", "tls.ciphers"},
         {"1.2", "secure", "P-257", "tls.groups: \"P-257\""},
         {"1.2", "secure", "X25519:nonsense", "tls.groups"},

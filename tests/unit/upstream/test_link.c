@@ -7,57 +7,7 @@
 
 #include "base/mem.h"
 #include "base/metrics.h"
-#include "upstream/origin.h"
-
-#define OK_HELLO "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
-
-static struct probe probe;
-static struct sbuf heard;
-static int peer;
-
-static void set_up(void) {
-    origin_set_up();
-    memset(&probe, 0, sizeof probe);
-    sbuf_init(&heard, 32 * 1024 * 1024);
-    peer = -1;
-}
-
-static void tear_down(void) {
-    probe_close(&probe);
-    sbuf_fini(&heard);
-    if (peer >= 0) {
-        close(peer);
-    }
-    origin_tear_down();
-}
-
-/* A GET is at the origin. */
-static void begin_get(void) {
-    probe_open(&probe, false);
-    probe_get(&probe, "/a?b");
-    peer = origin_accept();
-    ck_assert_int_ge(peer, 0);
-    origin_hear(peer, &heard, "\r\n\r\n");
-    sbuf_clear(&heard);
-}
-
-/* A connection at rest in the pool, the origin's end being peer. */
-static void rest_one(void) {
-    begin_get();
-    origin_say(peer, OK_HELLO);
-    turn_until(&probe.ends, 1);
-    probe_close(&probe);
-    ck_assert_uint_eq(pool_idle_count(test_pool), 1);
-}
-
-/* A GET on the connection at rest. */
-static void begin_reused_get(void) {
-    rest_one();
-    probe_open(&probe, false);
-    ck_assert(link_is_reused(probe.link));
-    probe_get(&probe, "/again");
-    origin_hear(peer, &heard, "/again");
-}
+#include "upstream/exchange_rig.h"
 
 START_TEST(a_request_gets_its_response_and_the_link_rests) {
     probe_open(&probe, false);
@@ -401,7 +351,7 @@ END_TEST
 
 static TCase *link_case(void) {
     TCase *tcase = tcase_create("link");
-    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_add_checked_fixture(tcase, rig_set_up, rig_tear_down);
     tcase_add_test(tcase, a_request_gets_its_response_and_the_link_rests);
     tcase_add_test(tcase, a_link_is_used_again_unless_a_fresh_one_is_wanted);
     tcase_add_test(tcase, informational_heads_come_before_the_final_one);

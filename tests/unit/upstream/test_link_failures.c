@@ -7,57 +7,7 @@
 
 #include "base/mem.h"
 #include "base/metrics.h"
-#include "upstream/origin.h"
-
-#define OK_HELLO "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
-
-static struct probe probe;
-static struct sbuf heard;
-static int peer;
-
-static void set_up(void) {
-    origin_set_up();
-    memset(&probe, 0, sizeof probe);
-    sbuf_init(&heard, 32 * 1024 * 1024);
-    peer = -1;
-}
-
-static void tear_down(void) {
-    probe_close(&probe);
-    sbuf_fini(&heard);
-    if (peer >= 0) {
-        close(peer);
-    }
-    origin_tear_down();
-}
-
-/* A GET is at the origin. */
-static void begin_get(void) {
-    probe_open(&probe, false);
-    probe_get(&probe, "/a?b");
-    peer = origin_accept();
-    ck_assert_int_ge(peer, 0);
-    origin_hear(peer, &heard, "\r\n\r\n");
-    sbuf_clear(&heard);
-}
-
-/* A connection at rest in the pool, the origin's end being peer. */
-static void rest_one(void) {
-    begin_get();
-    origin_say(peer, OK_HELLO);
-    turn_until(&probe.ends, 1);
-    probe_close(&probe);
-    ck_assert_uint_eq(pool_idle_count(test_pool), 1);
-}
-
-/* A GET on the connection at rest. */
-static void begin_reused_get(void) {
-    rest_one();
-    probe_open(&probe, false);
-    ck_assert(link_is_reused(probe.link));
-    probe_get(&probe, "/again");
-    origin_hear(peer, &heard, "/again");
-}
+#include "upstream/exchange_rig.h"
 
 static void expect_failure(enum link_failure failure, const char *detail) {
     turn_until(&probe.failures, 1);
@@ -429,7 +379,7 @@ END_TEST
 
 static TCase *failures_case(void) {
     TCase *tcase = tcase_create("failures");
-    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_add_checked_fixture(tcase, rig_set_up, rig_tear_down);
     tcase_add_test(tcase, a_refused_connection_is_unreachable);
     tcase_add_test(tcase, connecting_has_a_deadline);
     tcase_add_test(tcase, a_link_can_be_released_while_connecting);

@@ -1,28 +1,28 @@
-#include "base/json.h"
+#include "base/jsonw.h"
 
 #include <check.h>
 #include <math.h>
 
 START_TEST(nesting_and_commas) {
     struct sbuf out;
-    struct json json;
+    struct jsonw json;
     sbuf_init(&out, 1000);
-    json_init(&json, &out);
-    json_open_object(&json, NULL);
-    json_open_object(&json, "empty");
-    json_close_object(&json);
-    json_open_array(&json, "list");
-    json_int(&json, NULL, 1);
-    json_open_array(&json, NULL);
-    json_close_array(&json);
-    json_open_object(&json, NULL);
-    json_bool(&json, "yes", true);
-    json_bool(&json, "no", false);
-    json_close_object(&json);
-    json_str(&json, NULL, "x");
-    json_close_array(&json);
-    json_null(&json, "null");
-    json_close_object(&json);
+    jsonw_init(&json, &out);
+    jsonw_open_object(&json, NULL);
+    jsonw_open_object(&json, "empty");
+    jsonw_close_object(&json);
+    jsonw_open_array(&json, "list");
+    jsonw_int(&json, NULL, 1);
+    jsonw_open_array(&json, NULL);
+    jsonw_close_array(&json);
+    jsonw_open_object(&json, NULL);
+    jsonw_bool(&json, "yes", true);
+    jsonw_bool(&json, "no", false);
+    jsonw_close_object(&json);
+    jsonw_str(&json, NULL, "x");
+    jsonw_close_array(&json);
+    jsonw_null(&json, "null");
+    jsonw_close_object(&json);
     ck_assert_str_eq(sbuf_text(&out), "{\"empty\":{},\"list\":[1,[],{\"yes\":true,\"no\":false},\"x\"],\"null\":null}");
     sbuf_fini(&out);
 }
@@ -30,20 +30,20 @@ END_TEST
 
 START_TEST(values) {
     struct sbuf out;
-    struct json json;
+    struct jsonw json;
     sbuf_init(&out, 1000);
-    json_init(&json, &out);
-    json_open_array(&json, NULL);
-    json_int(&json, NULL, INT64_MIN);
-    json_int(&json, NULL, INT64_MAX);
-    json_int(&json, NULL, 0);
-    json_fixed(&json, NULL, 1.2345, 3);
-    json_fixed(&json, NULL, -2, 0);
-    json_fixed(&json, NULL, (double)NAN, 1);
-    json_fixed(&json, NULL, (double)INFINITY, 1);
-    json_str(&json, NULL, NULL);
-    json_string(&json, NULL, SLICE_NONE);
-    json_close_array(&json);
+    jsonw_init(&json, &out);
+    jsonw_open_array(&json, NULL);
+    jsonw_int(&json, NULL, INT64_MIN);
+    jsonw_int(&json, NULL, INT64_MAX);
+    jsonw_int(&json, NULL, 0);
+    jsonw_fixed(&json, NULL, 1.2345, 3);
+    jsonw_fixed(&json, NULL, -2, 0);
+    jsonw_fixed(&json, NULL, (double)NAN, 1);
+    jsonw_fixed(&json, NULL, (double)INFINITY, 1);
+    jsonw_str(&json, NULL, NULL);
+    jsonw_string(&json, NULL, SLICE_NONE);
+    jsonw_close_array(&json);
     ck_assert_str_eq(sbuf_text(&out), "[-9223372036854775808,9223372036854775807,0,1.234,-2,null,null,null,\"\"]");
     sbuf_fini(&out);
 }
@@ -64,12 +64,17 @@ START_TEST(escapes) {
           3},
          "\"\xef\xbf\xbd"
          "a\xef\xbf\xbd\""},
+        {{"\xc2\x9b"
+          "1\xc2\xa0",
+          5},
+         "\"\\u009b"
+         "1\xc2\xa0\""},
         {{"\xed\xa0\x80", 3}, "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct sbuf out;
         sbuf_init(&out, 100);
-        json_escape(&out, rows[i].in);
+        jsonw_escape(&out, rows[i].in);
         ck_assert_str_eq(sbuf_text(&out), rows[i].out);
         sbuf_fini(&out);
     }
@@ -78,20 +83,20 @@ END_TEST
 
 START_TEST(keys_are_escaped_too) {
     struct sbuf out;
-    struct json json;
+    struct jsonw json;
     sbuf_init(&out, 100);
-    json_init(&json, &out);
-    json_open_object(&json, NULL);
-    json_int(&json, "a\"b", 1);
-    json_close_object(&json);
+    jsonw_init(&json, &out);
+    jsonw_open_object(&json, NULL);
+    jsonw_int(&json, "a\"b", 1);
+    jsonw_close_object(&json);
     ck_assert_str_eq(sbuf_text(&out), "{\"a\\\"b\":1}");
     sbuf_fini(&out);
 }
 END_TEST
 
-Suite *base_json_suite(void);
-Suite *base_json_suite(void) {
-    Suite *suite = suite_create("json");
+Suite *base_jsonw_suite(void);
+Suite *base_jsonw_suite(void) {
+    Suite *suite = suite_create("jsonw");
     TCase *tcase = tcase_create("json");
     tcase_add_test(tcase, nesting_and_commas);
     tcase_add_test(tcase, values);
