@@ -32,6 +32,9 @@ void limit_table_give_back(struct limit_table *table, unsigned worker, const voi
 /* Concurrent handshakes, the same way. */
 MUST_CHECK bool limit_table_take_handshake(struct limit_table *table, unsigned worker, int64_t max_total);
 void limit_table_give_back_handshake(struct limit_table *table, unsigned worker);
+/* A worker begins; limit_table_workers() is how many have, dead ones and their successors counted once. */
+void limit_table_join(struct limit_table *table, unsigned worker);
+unsigned limit_table_workers(const struct limit_table *table);
 int64_t limit_table_connections(const struct limit_table *table);
 int64_t limit_table_handshakes(const struct limit_table *table);
 /* Master, after a worker died. */

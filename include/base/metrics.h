@@ -22,7 +22,7 @@
     X(HANDSHAKE_SECONDS, HISTOGRAM, "sallyport_handshake_duration_seconds", "resumed", "From accept to the end of the handshake.") \
     X(CONNECTIONS, GAUGE, "sallyport_connections", "state", "Client connections: handshake, active, idle, tunnel.") \
     X(CONNECTIONS_TOTAL, COUNTER, "sallyport_connections_total", "listener", "Client connections accepted.") \
-    X(CONNECTIONS_REFUSED, COUNTER, "sallyport_connections_refused_total", "reason", "Client connections closed at accept.") \
+    X(CONNECTIONS_REFUSED, COUNTER, "sallyport_connections_refused_total", "reason,limit", "Client connections closed at accept; limit is the key under limits.") \
     X(ACCEPT_PAUSED, GAUGE, "sallyport_accept_paused", "listener", "1 while accepting pauses because descriptors ran out.") \
     X(ACCEPT_PAUSES, COUNTER, "sallyport_accept_pauses_total", "listener", "Times that accepting paused because descriptors ran out.") \
     X(UPSTREAM_REQUESTS, COUNTER, "sallyport_upstream_requests_total", "upstream,result", "Requests forwarded; result is ok or a reason code.") \

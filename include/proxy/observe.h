@@ -7,6 +7,7 @@
 
 #include "proxy/client.h"
 #include "proxy/exchange.h"
+#include "proxy/flood.h"
 #include "tls/stream_tls.h"
 
 /* Once for each exchange, from exchange_finish. Denials also go to the audit log (event "denied"). */
@@ -15,8 +16,10 @@ void observe_exchange(const struct exchange *exchange);
 void observe_handshake(const struct client *client);
 /* A refused handshake (event "handshake_refused"), whatever is known of it. */
 void observe_handshake_failure(const struct client *client, const struct handshake_failure *failure);
-/* A connection refused at accept (event "connection_refused"). */
-void observe_refused(const struct worker *worker, const char *listener, const struct addr *peer, enum reason reason);
+/* A connection refused at accept (event "connection_refused") for a limit ("max_connections"; lives as long as the program). */
+void observe_refused(const struct worker *worker, const char *listener, const struct addr *peer, const char *limit);
+/* So many more refusals of a kind got no line of their own (event "lines_left_out"). */
+void observe_left_out(const struct worker *worker, const struct flood_kind *kind, uint64_t count);
 /* Reloads and CRL changes (event "reload", "crl"), from app/. detail: text for people. */
 void observe_event(struct logsink *audit, const char *event, const char *result, const char *detail,
                    uint64_t generation);

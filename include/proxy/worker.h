@@ -13,6 +13,7 @@
 #include "upstream/pool.h"
 
 struct client;
+struct flood;
 
 struct worker {
     struct loop *loop;
@@ -23,6 +24,7 @@ struct worker {
     size_t client_count;
     struct limit_table *limits; /* of the whole gateway */
     unsigned index;             /* of this worker in it */
+    struct flood *flood;        /* what the audit log is spared */
     bool draining;
     void (*drained)(void *arg); /* when draining and the last client is gone */
     void *drained_arg;
@@ -53,12 +55,15 @@ struct worker *worker_new(const struct worker_source *source);
 /* Swaps the snapshot at once; live connections judge their next request by it, tunnels that lost their right are closed
  * within 2 s, the pool forgets endpoints that are gone. Takes its own reference. */
 void worker_publish(struct worker *worker, struct snapshot *snapshot);
-/* A new connection. Refuses it (closes, counts, logs) beyond max_connections or connections_per_ip. */
+/* A new connection. Refuses it (closes, counts, logs) beyond max_connections, connections_per_ip or
+ * concurrent_handshakes. */
 void worker_accept(struct worker *worker, const struct worker_listener *listener, int fd, const struct addr *peer);
 /* Graceful stop: idle connections close at once, requests finish within timeout_ms (0: no limit), then everything is
  * closed; drained() is called when the last is gone (maybe at once, from the loop). */
 void worker_drain(struct worker *worker, int64_t timeout_ms, void (*drained)(void *arg), void *arg);
 void worker_free(struct worker **worker);
+/* client to worker: its handshake is over, one way or the other. */
+void worker_handshake_over(struct worker *worker);
 /* client to worker: its memory is about to go. */
 void worker_client_gone(struct worker *worker, struct client *client);
 

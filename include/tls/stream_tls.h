@@ -32,7 +32,5 @@ struct handshake_failure {
     struct peer *peer; /* with leaf, sent and report as far as known (require mode), or NULL; stays the stream's */
 };
 void stream_tls_failure(const struct stream *stream, struct handshake_failure *failure_out);
-/* Has a ClientHello been seen? For the timeout's log line. */
-bool stream_tls_has_hello(const struct stream *stream);
 
 #endif

@@ -54,7 +54,7 @@ struct control {
     struct resolved resolved;
     struct generation in_force;
     struct admin *admin;
-    char *admin_address;     /* address and token digest that admin was opened with, or NULL */
+    char *admin_address;     /* where admin is, as configured; or NULL */
     struct change change;     /* while OFFERED */
     struct generation handed; /* collected: what master has in force, for a control that replaces one */
     uint64_t last_number;

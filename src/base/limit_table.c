@@ -55,7 +55,9 @@ static struct row *row_of(struct limit_table *table, unsigned worker) {
     return &table->rows[worker];
 }
 
-static unsigned row_count(const struct limit_table *table) {
+void limit_table_join(struct limit_table *table, unsigned worker) { (void)row_of(table, worker); }
+
+unsigned limit_table_workers(const struct limit_table *table) {
     uint32_t used = __atomic_load_n(&table->rows_used, __ATOMIC_SEQ_CST);
     return used < LIMIT_TABLE_WORKERS_MAX ? used : LIMIT_TABLE_WORKERS_MAX;
 }
@@ -73,14 +75,14 @@ static void number_lower(int64_t *number) {
 
 int64_t limit_table_connections(const struct limit_table *table) {
     int64_t sum = 0;
-    for (unsigned i = 0; i < row_count(table); i++)
+    for (unsigned i = 0; i < limit_table_workers(table); i++)
         sum += __atomic_load_n(&table->rows[i].connections, __ATOMIC_SEQ_CST);
     return sum;
 }
 
 int64_t limit_table_handshakes(const struct limit_table *table) {
     int64_t sum = 0;
-    for (unsigned i = 0; i < row_count(table); i++)
+    for (unsigned i = 0; i < limit_table_workers(table); i++)
         sum += __atomic_load_n(&table->rows[i].handshakes, __ATOMIC_SEQ_CST);
     return sum;
 }
@@ -113,7 +115,7 @@ static void lower_places(struct row *row, const struct places *places) {
 /* Never less than the address has. */
 static int64_t count_of(const struct limit_table *table, const struct places *places) {
     int64_t sums[2] = {0, 0};
-    for (unsigned row = 0; row < row_count(table); row++) {
+    for (unsigned row = 0; row < limit_table_workers(table); row++) {
         for (int i = 0; i < 2; i++)
             sums[i] += __atomic_load_n(&table->rows[row].places[places->at[i]], __ATOMIC_SEQ_CST);
     }

@@ -49,6 +49,9 @@ void client_set_state(struct client *client, enum client_state state) {
         client->state_since_ms = now_of(client);
         client->judge_at_ms = client->state_since_ms + JUDGE_MS;
     }
+    if (client->state == CLIENT_HANDSHAKE && state != CLIENT_HANDSHAKE) {
+        worker_handshake_over(client->worker);
+    }
     client->state = state;
     if (client->state_label == labels[state]) {
         return;
@@ -393,7 +396,6 @@ static void end_handshake(struct client *client, const char *detail) {
     stream_tls_failure(client->stream, &failure);
     if (detail) {
         failure.reason = REASON_HANDSHAKE_FAILED;
-        failure.is_silent = !stream_tls_has_hello(client->stream);
         snprintf(failure.detail, sizeof failure.detail, "%s", detail);
     }
     log_debug("handshake refused: %s", failure.detail);

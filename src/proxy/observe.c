@@ -12,6 +12,8 @@
 #include "base/metrics.h"
 
 #define LINE_LIMIT (256 * 1024)
+#define HANDSHAKE_REFUSED "handshake_refused"
+#define CONNECTION_REFUSED "connection_refused"
 #define CRL_NUMBER_SHOWN 20
 
 static const char *const who_names[] = {"", "complete", "denied", "client", "upstream", "gateway"};
@@ -195,7 +197,7 @@ void observe_handshake(const struct client *client) {
 
 static void handshake_failure_line(const struct client *client, const struct handshake_failure *failure) {
     struct jsonw json;
-    line_begin(&json, "handshake_refused", clock_wall_us());
+    line_begin(&json, HANDSHAKE_REFUSED, clock_wall_us());
     put_address(&json, &client->addr, client->listener);
     jsonw_str(&json, "sni", failure->server_name[0] ? failure->server_name : NULL);
     jsonw_str(&json, "host", failure->hostname);
@@ -212,18 +214,34 @@ void observe_handshake_failure(const struct client *client, const struct handsha
         return;
     const char *hostname = failure->hostname ? failure->hostname : "";
     metric_add(METRIC_HANDSHAKES, 1, hostname, reason_code(failure->reason), "false");
-    if (!logsink_is_off(client->worker->audit))
+    struct flood_kind kind = {HANDSHAKE_REFUSED, failure->reason, NULL};
+    if (!logsink_is_off(client->worker->audit) && flood_admits(client->worker->flood, &kind))
         handshake_failure_line(client, failure);
 }
 
-void observe_refused(const struct worker *worker, const char *listener, const struct addr *peer, enum reason reason) {
-    metric_add(METRIC_CONNECTIONS_REFUSED, 1, reason_code(reason));
+void observe_refused(const struct worker *worker, const char *listener, const struct addr *peer, const char *limit) {
+    struct flood_kind kind = {CONNECTION_REFUSED, REASON_CONNECTION_LIMIT, limit};
+    metric_add(METRIC_CONNECTIONS_REFUSED, 1, reason_code(kind.reason), limit);
+    if (logsink_is_off(worker->audit) || !flood_admits(worker->flood, &kind))
+        return;
+    struct jsonw json;
+    line_begin(&json, kind.event, clock_wall_us());
+    put_address(&json, peer, listener);
+    jsonw_str(&json, "reason", reason_code(kind.reason));
+    jsonw_str(&json, "limit", limit);
+    line_end(&json, worker->audit);
+}
+
+void observe_left_out(const struct worker *worker, const struct flood_kind *kind, uint64_t count) {
     if (logsink_is_off(worker->audit))
         return;
     struct jsonw json;
-    line_begin(&json, "connection_refused", clock_wall_us());
-    put_address(&json, peer, listener);
-    jsonw_str(&json, "reason", reason_code(reason));
+    line_begin(&json, "lines_left_out", clock_wall_us());
+    jsonw_str(&json, "of", kind->event);
+    jsonw_str(&json, "reason", reason_code(kind->reason));
+    if (kind->detail)
+        jsonw_str(&json, "limit", kind->detail);
+    jsonw_int(&json, "count", (int64_t)count);
     line_end(&json, worker->audit);
 }
 

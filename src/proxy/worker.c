@@ -12,13 +12,22 @@
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "proxy/client.h"
+#include "proxy/flood.h"
 #include "proxy/observe.h"
 
 static const struct upstream *const *upstreams_of(const struct snapshot *snapshot) {
     return (const struct upstream *const *)snapshot->upstreams;
 }
 
+/* Handshakes at a time for each worker, when the configuration does not say: what one can work off in about a second. */
+#define HANDSHAKES_PER_WORKER 1024
+
 static void end_drain(void *arg);
+
+static void on_left_out(void *arg, const struct flood_kind *kind, uint64_t count) {
+    const struct worker *worker = arg;
+    observe_left_out(worker, kind, count);
+}
 
 struct worker *worker_new(const struct worker_source *source) {
     struct worker *worker = NEW(struct worker);
@@ -29,6 +38,8 @@ struct worker *worker_new(const struct worker_source *source) {
     worker->audit = source->audit;
     worker->limits = source->limits;
     worker->index = source->index;
+    limit_table_join(worker->limits, worker->index);
+    worker->flood = flood_new(source->loop, on_left_out, worker);
     list_init(&worker->clients);
     worker->drain_timer = loop_timer_new(source->loop, end_drain, worker);
     worker->next_client_id = 1;
@@ -60,11 +71,30 @@ static struct slice address_of(const struct addr *addr) {
     }
 }
 
-static bool admit(struct worker *worker, const struct addr *peer) {
+static void leave(struct worker *worker, const struct addr *peer) {
+    struct slice address = address_of(peer);
+    limit_table_give_back(worker->limits, worker->index, address.ptr, address.len);
+}
+
+/* Takes a place for a connection and its handshake, or returns the limit that stands against it. */
+static const char *find_limit(struct worker *worker, const struct addr *peer) {
     const struct conf_limits *limits = &worker->snapshot->conf->limits;
     struct slice address = address_of(peer);
-    return limit_table_take(worker->limits, worker->index, address.ptr, address.len, limits->max_connections,
-                            limits->connections_per_ip);
+    if (!limit_table_take(worker->limits, worker->index, address.ptr, address.len, limits->max_connections,
+                          limits->connections_per_ip)) {
+        int64_t total = limit_table_connections(worker->limits);
+        bool is_full = limits->max_connections > 0 && total >= limits->max_connections;
+        return is_full ? "max_connections" : "connections_per_ip";
+    }
+    int64_t handshakes = limits->concurrent_handshakes;
+    if (handshakes == 0) {
+        handshakes = (int64_t)HANDSHAKES_PER_WORKER * limit_table_workers(worker->limits);
+    }
+    if (!limit_table_take_handshake(worker->limits, worker->index, handshakes)) {
+        leave(worker, peer);
+        return "concurrent_handshakes";
+    }
+    return NULL;
 }
 
 void worker_accept(struct worker *worker, const struct worker_listener *listener, int fd, const struct addr *peer) {
@@ -72,8 +102,9 @@ void worker_accept(struct worker *worker, const struct worker_listener *listener
         (void)close(fd);
         return;
     }
-    if (!admit(worker, peer)) {
-        observe_refused(worker, listener->address, peer, REASON_CONNECTION_LIMIT);
+    const char *limit = find_limit(worker, peer);
+    if (limit) {
+        observe_refused(worker, listener->address, peer, limit);
         (void)close(fd);
         return;
     }
@@ -93,11 +124,14 @@ static void tell_drained(struct worker *worker) {
     }
 }
 
+void worker_handshake_over(struct worker *worker) {
+    limit_table_give_back_handshake(worker->limits, worker->index);
+}
+
 void worker_client_gone(struct worker *worker, struct client *client) {
     list_remove(&client->node);
     worker->client_count--;
-    struct slice address = address_of(&client->addr);
-    limit_table_give_back(worker->limits, worker->index, address.ptr, address.len);
+    leave(worker, &client->addr);
     if (worker->draining && worker->client_count == 0) {
         tell_drained(worker);
     }
@@ -144,6 +178,7 @@ void worker_free(struct worker **worker_ptr) {
     }
     pool_free(&worker->pool);
     loop_timer_free(&worker->drain_timer);
+    flood_free(&worker->flood);
     snapshot_unref(&worker->snapshot);
     mem_free(worker->buffer);
     mem_free(worker);

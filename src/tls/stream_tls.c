@@ -141,6 +141,8 @@ static bool has_client_left(const struct stream_tls *tls) {
 static void step_handshake(void *arg) {
     struct stream_tls *tls = arg;
     if (has_client_left(tls)) {
+        char byte;
+        tls->is_silent = recv(tls->base.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
         handshake_refuse(tls->handshake, REASON_HANDSHAKE_FAILED,
                          "the client closed the connection before its turn came");
         fail_handshake(tls);
@@ -407,9 +409,4 @@ void stream_tls_failure(const struct stream *stream, struct handshake_failure *f
     const char *detail = handshake->reason == REASON_NONE ? "the handshake is not over" : handshake->detail;
     (void)snprintf(failure_out->detail, sizeof failure_out->detail, "%s", detail);
     (void)snprintf(failure_out->server_name, sizeof failure_out->server_name, "%s", handshake->server_name);
-}
-
-bool stream_tls_has_hello(const struct stream *stream) {
-    const struct stream_tls *tls = tls_of_const(stream);
-    return !tls->handshake || tls->handshake->has_hello;
 }

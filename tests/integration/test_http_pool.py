@@ -6,6 +6,12 @@ from harness import wait_until
 from test_http_upstream_failures import closed_port
 
 
+@pytest.fixture
+def front(front):
+    """With one worker: each has a pool and a turn of its own."""
+    return lambda *arguments, more="", **options: front(*arguments, more=more + "workers: 1\n", **options)
+
+
 def test_connections_are_used_again_by_other_clients(front):
     gateway, origin = front()
     for i in range(20):

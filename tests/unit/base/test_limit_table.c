@@ -41,7 +41,7 @@ START_TEST(the_sum_of_all_workers_counts) {
 }
 END_TEST
 
-START_TEST(an_address_counts_on_all_workers) {
+START_TEST(sec_41_an_address_counts_on_all_workers) {
     ck_assert(take(0, 7, 0, 2));
     ck_assert(take(1, 7, 0, 2));
     ck_assert(!take(0, 7, 0, 2));
@@ -61,7 +61,7 @@ START_TEST(connections_from_before_the_limit_count) {
 }
 END_TEST
 
-START_TEST(sec_41_a_full_total_refuses_without_counting_the_address) {
+START_TEST(a_full_total_refuses_without_counting_the_address) {
     ck_assert(take(0, 1, 1, 0));
     for (int i = 0; i < 100; i++)
         ck_assert(!take(0, 2, 1, 5));
@@ -170,6 +170,17 @@ START_TEST(workers_at_once_never_pass_the_limit) {
 }
 END_TEST
 
+START_TEST(workers_are_counted_as_they_join) {
+    ck_assert_uint_eq(limit_table_workers(table), 0);
+    limit_table_join(table, 0);
+    limit_table_join(table, 1);
+    limit_table_join(table, 1);
+    ck_assert_uint_eq(limit_table_workers(table), 2);
+    limit_table_clear_worker(table, 1);
+    ck_assert_uint_eq(limit_table_workers(table), 2);
+}
+END_TEST
+
 START_TEST(no_worker_is_beyond_the_table) { (void)take(LIMIT_TABLE_WORKERS_MAX, 1, 0, 0); }
 END_TEST
 
@@ -179,9 +190,9 @@ Suite *base_limit_table_suite(void) {
     TCase *tcase = tcase_create("limit_table");
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, the_sum_of_all_workers_counts);
-    tcase_add_test(tcase, an_address_counts_on_all_workers);
+    tcase_add_test(tcase, sec_41_an_address_counts_on_all_workers);
     tcase_add_test(tcase, connections_from_before_the_limit_count);
-    tcase_add_test(tcase, sec_41_a_full_total_refuses_without_counting_the_address);
+    tcase_add_test(tcase, a_full_total_refuses_without_counting_the_address);
     tcase_add_test(tcase, ipv6_addresses_count_like_others);
     tcase_add_test(tcase, many_addresses_hardly_disturb_each_other);
     tcase_add_test(tcase, handshakes_have_a_limit_of_their_own);
@@ -189,6 +200,7 @@ Suite *base_limit_table_suite(void) {
     tcase_add_test(tcase, nothing_goes_below_nothing);
     tcase_add_test(tcase, memory_gone_wrong_does_not_lead_outside);
     tcase_add_test(tcase, workers_at_once_never_pass_the_limit);
+    tcase_add_test(tcase, workers_are_counted_as_they_join);
     tcase_add_test_raise_signal(tcase, no_worker_is_beyond_the_table, 6);
     suite_add_tcase(suite, tcase);
     return suite;

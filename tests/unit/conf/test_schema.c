@@ -222,6 +222,7 @@ START_TEST(defaults_are_those_of_the_contract) {
     ck_assert_int_eq(conf->tls.session_timeout_ms, 8 * 3600 * 1000);
     ck_assert_int_eq(conf->limits.max_connections, 100000);
     ck_assert_int_eq(conf->limits.connections_per_ip, 0);
+    ck_assert_int_eq(conf->limits.concurrent_handshakes, 0);
     ck_assert_int_eq(conf->limits.handshake_timeout_ms, 10000);
     ck_assert_int_eq(conf->limits.header_timeout_ms, 10000);
     ck_assert_int_eq(conf->limits.idle_timeout_ms, 75000);
