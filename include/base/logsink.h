@@ -1,7 +1,8 @@
 /*
  * logsink: where log lines go, without ever holding up the caller. Each sink has a bounded buffer (4 MiB) and shares
  * one writer thread; a reader that is slow or a disk that is full fills the buffer, then lines are dropped and
- * counted, and the first line after that says how many. An error is told once in the error log. The thread does the open, write and reopen calls.
+ * counted, and the first line after that says how many. An error is told once in the error log. The thread does the
+ * open, write and reopen calls.
  */
 #ifndef SALLYPORT_BASE_LOGSINK_H
 #define SALLYPORT_BASE_LOGSINK_H

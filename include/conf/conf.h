@@ -2,8 +2,8 @@
  * conf: the configuration as values: what YAML, the resolved document and the schema table all describe. Below this
  * there are no "unset" values: every default is filled in. Everything lives in conf->arena.
  *
- *   file.yaml --conf_load--> struct conf --snapshot/resolve (reads files)--> resolved document (JSON)
- * --document_read--> struct conf --> snapshot
+ *   file.yaml --conf_load--> struct conf --snapshot/resolve, which reads files--> resolved document (JSON)
+ *   resolved document --document_read--> struct conf --snapshot_new--> snapshot
  */
 #ifndef SALLYPORT_CONF_CONF_H
 #define SALLYPORT_CONF_CONF_H

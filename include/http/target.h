@@ -22,13 +22,19 @@ struct target {
     struct slice authority;      /* as received (Host or :authority), port included, for Host and X-Forwarded-Host */
     uint16_t port;               /* 0: none given */
     struct slice path;           /* normalised, begins with "/"; "*" for OPTIONS * */
+    struct slice route_path;     /* the path as domains of applications are compared with it; "/" for OPTIONS * */
     struct slice query;          /* without "?", as received (checked for allowed bytes); ptr NULL: no "?" at all */
     struct slice path_and_query; /* what goes upstream */
 };
 
+/* The form in which a normalised path and the path of a domain are compared: encoded "!", "$", "&", "'", "(", ")", "+",
+ * ",", "=", ":" and "@" are decoded, because servers take both spellings for one and RFC 3986 forbids nobody to send
+ * either. What goes upstream keeps its spelling. is_pattern: a "*" is a wildcard; in a path it is written "%2A". */
+struct slice target_route_path(struct slice path, bool is_pattern, struct arena *arena);
+
 /* All return NULL when fine, or what is wrong, a static sentence ("a backslash in the path"). */
 
-/* origin-form ("/a/b?c"), or "*" when is_options. Fills path, query and path_and_query. */
+/* origin-form ("/a/b?c"), or "*" when is_options. Fills path, route_path, query and path_and_query. */
 const char *target_parse_path(struct slice origin_form, bool is_options, struct arena *arena,
                               struct target *target_out);
 /* An authority ("Example.test:8443"). Fills host, authority, port. */

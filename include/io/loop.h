@@ -19,7 +19,7 @@ void loop_free(struct loop *loop);
 void loop_run(struct loop *loop);
 void loop_turn(struct loop *loop, int max_wait_ms);
 void loop_stop(struct loop *loop);
-/* Monotonic time of this turn in milliseconds / wall time in seconds; cached, cheap. */
+/* Monotonic time of this turn in milliseconds; cached, cheap. */
 int64_t loop_now_ms(const struct loop *loop);
 
 /* A descriptor: fn is called with what it is ready for. Level-triggered. The descriptor stays the caller's. */

@@ -6,9 +6,9 @@
  * include: any; require: all; exclude: none. A rule that needs a certificate never matches a failing one, wherever it
  * stands:
  *   - in include and require that denies;
- *   - in exclude, and in the include of a `block` policy, it lets the client past this rule: who is to be kept out by a
- * certificate can also come without. So name those who may come by a certificate rule in include or require; next to
- * `everyone` or `ip` alone, an exclude or block by certificate fields keeps nobody out.
+ *   - in exclude, and in the include of a `block` policy, it lets the client past this rule: who is to be kept out by
+ *     a certificate can also come without. So name those who may come by a certificate rule in include or require; next
+ *     to `everyone` or `ip` alone, an exclude or block by certificate fields keeps nobody out.
  *
  * Which reason when nothing matched: the certificate's, if it is not good and a rule that needs one was evaluated, in a
  * policy that is not report_only; else policy_no_match. Evaluation stops at the rule that settles a list, with and

@@ -1,18 +1,23 @@
 /*
  * application_table: which application a host and path belong to, by Cloudflare's rules (facts 2.6): the most specific
- * one wins, nothing is inherited. example.com, example.com/X*   the host and every path; "/alpha" covers itself and
- * what is below, on segment borders; "/alpha/X*" only what is below
- *   *.example.com                 exactly one label; *test.example.com also matches test.example.com
- *   example.com/fooX*X/bar        a star in the path takes any run of characters, also over slashes
- * (X* stands for a star here.) At most one star between two dots of the host and between two slashes of the path; a
- * star in the host never meets an IP literal. A port is dropped, a slash at the end too; a scheme, a query or a
- * fragment is refused. The host's case does not matter, the path's does; the path is normalised as a request's is
- * (http/target.h).
+ * one wins, nothing is inherited. The forms of a domain, with # for the star:
+ *
+ *   example.com, example.com/#   the host and every path
+ *   example.com/alpha            /alpha and what is below it, on segment borders
+ *   example.com/alpha/#          only what is below /alpha
+ *   #.example.com                exactly one label
+ *   #test.example.com            test.example.com and atest.example.com
+ *   example.com/foo#/bar         a star in the path takes any run of characters, also over slashes
+ *
+ * At most one star between two dots of the host and between two slashes of the path; a star in the host never meets an
+ * IP literal. A port is dropped, a slash at the end too; a scheme, a query or a fragment is refused. The host's case
+ * does not matter, the path's does; the path is normalised as a request's is (http/target.h).
  *
  * Most specific: first by host, then by path; a host whose paths do not cover the request leaves it to the next one.
- *   host   label by label from the right: without a star, the longer part beside the star, "*"; so a host without a
- * star comes first, then the longer suffix path   more segments; then, segment by segment from the left, without a
- * star, the longer part beside the star, "*"; at last the order of bytes
+ *   host  label by label from the right: without a star, the longer part beside the star, the star alone; so a host
+ *         without a star comes first, then the longer suffix
+ *   path  more segments; then, segment by segment from the left: without a star, the longer part beside the star, the
+ *         star alone; at last the order of bytes
  *
  * Look-up cost grows with the length of the longest pattern on that host and the number of starred patterns in the
  * directories on the way, not with the number of applications, nor with the length of a path that a client sends.

@@ -1,7 +1,6 @@
 /*
  * hostname_table: the one matcher of host names, for the ClientHello and for each request's Host (sec-05). Exact names
- * first; then the wildcard
- * "*.rest", where "*" stands for exactly one label. There is no default entry.
+ * first; then the wildcard "*.rest", where "*" stands for exactly one label. There is no default entry.
  */
 #ifndef SALLYPORT_ROUTE_HOSTNAME_TABLE_H
 #define SALLYPORT_ROUTE_HOSTNAME_TABLE_H

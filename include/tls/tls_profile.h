@@ -22,7 +22,7 @@ struct tls_profile_source {
     size_t certificate_chain_size; /* bytes of the client's Certificate message */
 };
 
-/* The hostname seam: the only matcher is the owner's (route/hostname). server_name is the normalised name in the
+/* The hostname seam: the only matcher is the owner's (route/hostname_table). server_name is the normalised name in the
  * ClientHello, ptr NULL when it has none. Returns REASON_NONE with a reference in *host_out, or UNKNOWN_HOSTNAME or
  * SNI_MISSING and nothing. Called once per handshake. Without SNI the connection's server name is the name of the host
  * chosen. */

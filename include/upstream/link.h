@@ -2,8 +2,8 @@
  * link: one connection to an endpoint, lent to one exchange at a time. New or from the pool; HTTP/1.1 by
  * http/h1_client. Owns the socket, its deadlines and its buffers; decides nothing about retries (proxy/exchange does).
  *
- *   link_acquire --> connecting | reused --> request sent --> head --> body... --> end --> link_release (pooled or
- * closed)
+ *   link_acquire --> connecting | reused --> request sent --> head --> body... --> end --> link_release
+ *                                                                                         (pooled or closed)
  *
  * Backpressure: at most 64 KiB of response body are outstanding until link_consumed(); towards the upstream send only
  * while link_can_send(), events.writable says when again.

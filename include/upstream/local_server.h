@@ -3,8 +3,8 @@
  * Keep-alive, whole answers, bodies of requests are counted and not kept. Speaks through the same codec as the
  * gateway's clients; knows no TLS.
  *
- *   SERVING --last response sent--> LINGERING --EOF or a second--> closed      (a cut response, a broken socket: closed
- * at once)
+ *   SERVING --last response sent--> LINGERING --EOF or a second--> closed
+ *       \--a cut response, a broken socket--> closed
  */
 #ifndef SALLYPORT_UPSTREAM_LOCAL_SERVER_H
 #define SALLYPORT_UPSTREAM_LOCAL_SERVER_H

@@ -18,7 +18,7 @@ void pool_free(struct pool **pool);
 const struct endpoint *pool_pick(struct pool *pool, const struct upstream *upstream, uint64_t tried, size_t *index_out);
 /* Closes idle links to endpoints that are not among these upstreams' (after a reload). */
 void pool_keep_only(struct pool *pool, const struct upstream *const *upstreams, size_t count);
-/* Idle links at rest, for metrics and tests. */
+/* Idle links, for tests (metrics count them by upstream). */
 size_t pool_idle_count(const struct pool *pool);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * bind: the untyped tree to struct conf, by the schema table. Called by conf.c for YAML and by document.c for the
  * resolved document. Reports every error it meets and goes on; opens no file, knows nothing of what names refer to
- * (that is check.c's).
+ * (that is references.c's).
  */
 #include "bind_priv.h"
 

@@ -45,7 +45,7 @@ struct field {
     bool is_one_or_list;   /* a list type that also takes one element by itself */
     bool is_local;         /* not part of the resolved document */
     bool is_internal;      /* only in the resolved document */
-    bool is_computed;      /* without a default of its own: check.c fills it in */
+    bool is_computed;      /* without a default of its own: normalise.c fills it in */
     int64_t min, max;      /* numbers: range; texts: most bytes (0: 4096); lists: fewest and most elements (0: any) */
     bool is_zero_max;      /* 0 is accepted and means max */
     const char *zero_word; /* a word that stands for 0: `auto` */

@@ -278,11 +278,51 @@ static const char *normalise_path(struct slice path, char *out, size_t *len_out)
     return NULL;
 }
 
+/* ---- for comparison ---- */
+
+/* The byte that stands encoded at path.ptr[at], when it means the same in the clear (RFC 3986 sub-delims, ":", "@"); 0
+ * for any other. */
+static char decode_equivalent(struct slice path, size_t at) {
+    int byte = path.ptr[at] == '%' ? decode_percent(path, at) : -1;
+    return byte > 0 && byte < 0x80 && strchr("!$&'()+,=:@", byte) ? (char)byte : 0;
+}
+
+static bool is_in_route_form(struct slice path, bool is_pattern) {
+    for (size_t i = 0; i < path.len; i++) {
+        if ((path.ptr[i] == '*' && !is_pattern) || decode_equivalent(path, i)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+struct slice target_route_path(struct slice path, bool is_pattern, struct arena *arena) {
+    if (is_in_route_form(path, is_pattern)) {
+        return path;
+    }
+    char *out = arena_bytes(arena, 3 * path.len);
+    size_t len = 0;
+    for (size_t i = 0; i < path.len; i++) {
+        char decoded = decode_equivalent(path, i);
+        if (path.ptr[i] == '*' && !is_pattern) {
+            memcpy(out + len, "%2A", 3);
+            len += 3;
+        } else {
+            out[len++] = decoded ? decoded : path.ptr[i];
+            i += decoded ? 2 : 0;
+        }
+    }
+    return slice_make(out, len);
+}
+
+/* ---- targets ---- */
+
 /* origin-form = absolute-path [ "?" query ]      asterisk-form = "*"      (RFC 9112 3.2) */
 const char *target_parse_path(struct slice origin_form, bool is_options, struct arena *arena,
                               struct target *target_out) {
     if (is_options && slice_eq_str(origin_form, "*")) {
         target_out->path = target_out->path_and_query = SLICE("*");
+        target_out->route_path = SLICE("/"); /* who may ask about the server is who may go to its root */
         target_out->query = SLICE_NONE;
         return NULL;
     }
@@ -305,6 +345,7 @@ const char *target_parse_path(struct slice origin_form, bool is_options, struct 
         return wrong;
     }
     target_out->path = slice_make(out, len);
+    target_out->route_path = target_route_path(target_out->path, false, arena);
     target_out->query = SLICE_NONE;
     if (query.ptr) {
         out[len++] = '?';

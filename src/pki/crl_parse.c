@@ -2,8 +2,9 @@
  * crl_parse: the grammar of RFC 5280 5.1, read as a stream in one pass.
  *
  *   CertificateList ::= SEQUENCE {
- *       tbsCertList SEQUENCE { version?, signature, issuer, thisUpdate, nextUpdate?, revokedCertificates?, [0]
- * crlExtensions? }, signatureAlgorithm, signatureValue }
+ *       tbsCertList SEQUENCE { version?, signature, issuer, thisUpdate, nextUpdate?, revokedCertificates?,
+ *                                [0] crlExtensions? },
+ *       signatureAlgorithm, signatureValue }
  *
  * Both hashes (of the list, and of what is signed) are fed from the stream's window as it moves on. What stands before
  * the dates must fit in the first window, since the algorithm of the signed part's hash is found there. Delta and

@@ -3,8 +3,8 @@
  * commands that judge offline. Works on values only; keeps nothing between calls.
  *
  * For each bundle:  OpenSSL builds and checks a path (own X509_STORE_CTX, own store)
- *                     -> our additions (CA:TRUE spelled out, no proxy certificate, no malformed extension;
- * verify_rules.c)
+ *                     -> our additions (verify_rules.c: CA:TRUE spelled out, no proxy certificate,
+ *                        no malformed extension)
  *                     -> revocation by index, only for a path whose signatures hold (verify_crl.c)
  * The best bundle speaks: one that vouches, else the one whose reason comes last in precedence, that is, the one that
  * came closest.

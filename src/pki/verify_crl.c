@@ -9,10 +9,10 @@
  * For the answer "not revoked" the lists that are usable (this update not in the future, next update not past or
  * tolerated) must together cover the certificate and every reason for revocation.
  *
- *   no list for the issuer        require says so: crl_missing; a list came that could not be used: crl_invalid
- *   none of them usable           crl_expired, crl_invalid (from the future, signed with SHA-1), whatever `require`
- * says one came that is not supported  crl_invalid: it may revoke what the others do not (a delta) usable, but not for
- * all reasons, or not for this kind of certificate: as if there were none
+ *   no list for the issuer          crl_invalid, if one came that cannot be used; crl_missing, if `require` wants one
+ *   none of them usable             whatever `require` says: crl_expired; crl_invalid (from the future, SHA-1)
+ *   one came that is not supported  crl_invalid: it may revoke what the others do not (a delta)
+ *   usable, but not for all reasons or not for this kind of certificate: as if there were none
  */
 #include <openssl/err.h>
 #include <openssl/x509v3.h>

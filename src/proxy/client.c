@@ -1,7 +1,7 @@
 /*
  * client: see the header. Made by worker_accept. Owns the stream, the codec, the peer and one timer; the codec's
  * requests go to proxy/exchange, which answers into codec.out. Refuses to do anything within an exchange's call but
- * note that there is work: the end of the event (client_update) does it.
+ * note that there is work: the end of the event (update()) does it.
  *
  *   event -> read -> codec -> exchange ... --client_kick--> update: feed, flush, state, reading on or off, deadline
  *

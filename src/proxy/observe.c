@@ -15,6 +15,9 @@
 #define HANDSHAKE_REFUSED "handshake_refused"
 #define CONNECTION_REFUSED "connection_refused"
 #define CRL_NUMBER_SHOWN 20
+/* Of one text that a client chose. Cut, with dots at its end, beyond this: escaped, a few long ones would not fit into
+ * the line, and a line that does not end is no line (sec-14). */
+#define TEXT_MAX (8 * 1024)
 
 static const char *const who_names[] = {"", "complete", "denied", "client", "upstream", "gateway"};
 static const char *const phase_names[] = {"request_head",  "policy",        "connect", "request_body",
@@ -53,11 +56,23 @@ static double milliseconds(int64_t us) { return us > 0 ? (double)us / 1000.0 : 0
 
 /* ---- groups of fields ---- */
 
+static void put_cut(struct jsonw *json, const char *name, struct slice value) {
+    char text[TEXT_MAX + 4];
+    size_t len = TEXT_MAX;
+    while (len > TEXT_MAX - 3 && ((unsigned char)value.ptr[len] & 0xc0) == 0x80)
+        len--; /* not in the middle of a character */
+    memcpy(text, value.ptr, len);
+    memcpy(text + len, "...", 3);
+    jsonw_string(json, name, slice_make(text, len + 3));
+}
+
 static void put_known(struct jsonw *json, const char *name, struct slice value) {
-    if (value.ptr)
-        jsonw_string(json, name, value);
-    else
+    if (!value.ptr)
         jsonw_null(json, name);
+    else if (value.len > TEXT_MAX)
+        put_cut(json, name, value);
+    else
+        jsonw_string(json, name, value);
 }
 
 static void put_address(struct jsonw *json, const struct addr *addr, const char *listener) {

@@ -36,12 +36,8 @@ static void judge_policy(const struct exchange *exchange, const struct snapshot 
                           .trust = hostname->trust,
                           .client = &exchange->client->addr,
                           .method = exchange->request->method};
-    /* "OPTIONS *" asks about the server as a whole: who may do that is who may go to its root. */
-    struct target target = exchange->request->target;
-    if (slice_eq_str(target.path, "*")) {
-        target.path = SLICE("/");
-    }
-    judge_request(snapshot, hostname, server_name(exchange), &target, &facts, NULL, verdict_out, application_out);
+    judge_request(snapshot, hostname, server_name(exchange), &exchange->request->target, &facts, NULL, verdict_out,
+                  application_out);
 }
 
 /* The facts of the report where they are what the verdict is about. */

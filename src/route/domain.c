@@ -84,7 +84,7 @@ static int parse_path(struct slice text, struct arena *arena, struct domain *dom
     const char *wrong = text.len ? target_parse_path(text, false, arena, &target) : NULL;
     if (wrong)
         return err_set(err, "%s", wrong);
-    struct slice path = target.path;
+    struct slice path = target_route_path(target.path, true, arena);
     if (slice_eq(path, SLICE("/*")))
         path = SLICE_NONE;
     while (path.len && path.ptr[path.len - 1] == '/')

@@ -50,7 +50,7 @@ void judge_request(const struct snapshot *snapshot, const struct hostname *hostn
                    const struct target *target, const struct facts *facts, struct trace *trace,
                    struct verdict *verdict_out, const struct application **application_out) {
     struct slice host = target->host.len ? target->host : server_name;
-    const struct application *application = application_table_find(snapshot->applications, host, target->path);
+    const struct application *application = application_table_find(snapshot->applications, host, target->route_path);
     *application_out = application;
     if (application) {
         trace_add(trace, "application", TRACE_YES, "\"%s\" (%s) covers " SLICE_FMT SLICE_FMT, application->name,

@@ -2,10 +2,11 @@
  * tickets: resumption without a store. Puts into each session ticket what it takes to judge the client again, and
  * decides, when one comes back, whether it may be resumed. Called by OpenSSL only.
  *
- *   a ticket comes back --> key known? --> same host, mode and CA set? --> session_timeout since the first
- * authentication?
- *       --> the chain still verifies now, CRLs included? --> resumed, with a new ticket of the same first
- * authentication any "no": a full handshake, never a failed connection (sec-02)
+ *   a ticket comes back --> key known? --> same host, mode and CA set? --> within session_timeout of the first
+ *   authentication? --> the chain still verifies now, CRLs included? --> resumed, with a new ticket of the same first
+ *   authentication
+ *
+ * Any "no": a full handshake, never a failed connection (sec-02).
  *
  * The chain is judged again at every resumption, by the one verification there is: that gives a report as good as that
  * of a full handshake (sec-03), and nothing to go stale.

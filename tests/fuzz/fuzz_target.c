@@ -34,6 +34,7 @@ static void check_path(struct slice bytes, struct arena *arena) {
     check_normal_path(once.path);
     INVARIANT(once.path_and_query.len == once.path.len + (once.query.ptr ? once.query.len + 1 : 0));
     INVARIANT(!target_parse_path(once.path_and_query, false, arena, &twice));
+    INVARIANT(slice_eq(once.route_path, target_route_path(once.route_path, true, arena)));
     INVARIANT(slice_eq(once.path, twice.path) && slice_eq(once.query, twice.query));
 }
 

@@ -32,10 +32,12 @@ def write(ca, path, count, revoked=(), number=1):
     entry = der(0x30, b"\2\x10" + bytes(16) + when)
     before, after = entry[:4], entry[20:]
     entries = [der(0x30, integer(serial) + when) for serial in revoked]
-    entries += [before + bytes((serials[i] & 0x3f | 0x40,)) + serials[i + 1:i + 16] + after for i in range(0, 16 * count, 16)]
+    entries += [before + bytes((serials[i] & 0x3f | 0x40,)) + serials[i + 1:i + 16] + after
+                for i in range(0, 16 * count, 16)]
     extension = der(0x30, bytes.fromhex("0603551d14") + der(4, integer(number)))
     body = der(0x30, b"".join((
-        integer(1), ECDSA_SHA256, ca.certificate.subject.public_bytes(), utc_time(now() - days(1)), utc_time(now() + days(7)),
+        integer(1), ECDSA_SHA256, ca.certificate.subject.public_bytes(), utc_time(now() - days(1)),
+        utc_time(now() + days(7)),
         der(0x30, b"".join(entries)), der(0xa0, der(0x30, extension)))))
     signature = ca.key.sign(body, ec.ECDSA(hashes.SHA256()))
     fresh = path.with_suffix(".new")

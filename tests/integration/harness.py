@@ -191,6 +191,14 @@ class Gateway:
                                f"{host}:{self.port}:127.0.0.1", *certificate, *map(str, arguments),
                                f"https://{host}:{self.port}{path}"], capture_output=True, text=True, timeout=60)
 
+    def s_client(self, host, *arguments, path="/"):
+        """openssl s_client with one request: all that it says."""
+        request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{self.port}", "-servername", host,
+                               "-ign_eof", *map(str, arguments)], input=request.encode(), stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=PATIENCE * 3)
+        return done.stdout.decode("latin-1")
+
 
 def client_context(credential=None, ca=None, version=None):
     """Does not verify the server unless `ca` (a file) is given."""

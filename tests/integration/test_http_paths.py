@@ -67,6 +67,17 @@ def test_sec_43_what_is_judged_is_what_is_forwarded(front):
     assert gateway.access(path="/x/y/z/A", application="rest"), "the log has the path that was judged"
 
 
+def test_sec_43_a_domain_is_met_in_either_spelling_of_a_reserved_character(front):
+    """Servers decode "%40" and take "@" for the same: so does policy. What is forwarded keeps its spelling."""
+    gateway, origin = front(more=ADMIN.replace("open.test/admin", "'open.test/@admin:1,2'"))
+    for target in ["/@admin:1,2", "/%40admin:1,2/x", "/@admin%3a1%2C2", "/x/../%40admin%3A1%2c2", "//%40admin:1,2"]:
+        assert gateway.get("open.test", target).status == 403, target
+    assert origin.seen == []
+    for target in ["/%40admin:1", "/@admins:1,2", "/%2540admin:1,2", "/b%2Bc@d%40e"]:
+        assert gateway.get("open.test", target).status == 200, target
+        assert origin.seen[-1][1] == target
+
+
 def test_sec_43_options_for_the_whole_server_is_judged_as_its_root(front):
     gateway, origin = front(more=ADMIN.replace("open.test/admin", "app.test"))
     with gateway.connect("open.test") as client:

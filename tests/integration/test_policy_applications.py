@@ -22,16 +22,20 @@ def deciding(gateway, certs, url):
     return gateway.access(ray_id=ray)[0].get("application")
 
 
-DOMAINS = ["app.test", "app.test/alpha", "app.test/alpha/beta", "app.test/below/*", "app.test/x*/end", "app.test/files/*.txt",
+DOMAINS = ["app.test", "app.test/alpha", "app.test/alpha/beta", "app.test/below/*", "app.test/x*/end",
+           "app.test/files/*.txt",
            "*.wild.test", "exact.wild.test/only", "*test.wild.test", "open.test/admin"]
 TABLE = [
     ("app.test/", "app.test"), ("app.test/other", "app.test"), ("app.test/alphabet", "app.test"),
     ("app.test/alpha", "app.test/alpha"), ("app.test/alpha/", "app.test/alpha"), ("app.test/alpha/x", "app.test/alpha"),
     ("app.test/alpha/beta", "app.test/alpha/beta"), ("app.test/alpha/beta/gamma", "app.test/alpha/beta"),
-    ("app.test/alpha/betamax", "app.test/alpha"), ("app.test/below", "app.test"), ("app.test/below/it", "app.test/below/*"),
-    ("app.test/xyz/end", "app.test/x*/end"), ("app.test/x/a/b/end", "app.test/x*/end"), ("app.test/xyz/ending", "app.test"),
+    ("app.test/alpha/betamax", "app.test/alpha"), ("app.test/below", "app.test"),
+    ("app.test/below/it", "app.test/below/*"),
+    ("app.test/xyz/end", "app.test/x*/end"), ("app.test/x/a/b/end", "app.test/x*/end"),
+    ("app.test/xyz/ending", "app.test"),
     ("app.test/files/a.txt", "app.test/files/*.txt"), ("app.test/files/a.pdf", "app.test"),
-    ("any.wild.test/", "*.wild.test"), ("exact.wild.test/", "*.wild.test"), ("exact.wild.test/only", "exact.wild.test/only"),
+    ("any.wild.test/", "*.wild.test"), ("exact.wild.test/", "*.wild.test"),
+    ("exact.wild.test/only", "exact.wild.test/only"),
     ("exact.wild.test/only/x", "exact.wild.test/only"), ("alphatest.wild.test/", "*test.wild.test"),
     ("test.wild.test/", "*test.wild.test"), ("testbeta.wild.test/", "*.wild.test"),
     ("open.test/admin", "open.test/admin"), ("open.test/", None), ("api.test/", None),
@@ -56,10 +60,12 @@ def test_a_query_is_no_path(many, certs, url):
 
 
 @pytest.mark.parametrize("spelt, path", [
-    ("/secret", 403), ("/./secret", 403), ("/x/../secret", 403), ("/%73ecret", 403), ("/secret/", 403), ("/secret?x", 403),
+    ("/secret", 403), ("/./secret", 403), ("/x/../secret", 403), ("/%73ecret", 403), ("/secret/", 403),
+    ("/secret?x", 403),
     ("/secret/../open", 200), ("/open", 200)])
 def test_sec_43_other_spellings_of_a_path_are_the_same_path(tmp_path, certs, spelt, path):
-    applications = [application("rest", "app.test", policy("bypass")), application("secret", "app.test/secret", policy("block"))]
+    applications = [application("rest", "app.test", policy("bypass")),
+                    application("secret", "app.test/secret", policy("block"))]
     with Gateway(tmp_path, site(certs, applications)) as gateway:
         with gateway.connect("app.test") as client:
             response = client.request(path=spelt)
@@ -68,10 +74,12 @@ def test_sec_43_other_spellings_of_a_path_are_the_same_path(tmp_path, certs, spe
                 assert response.json["path"] == "/open", "what was judged is what is forwarded"
 
 
-@pytest.mark.parametrize("spelt", ["/secret%2f", "/secret%5c", "/a;/secret", "/secret%00", "/x/%2e%2e%2fsecret", "/..%2fsecret",
+@pytest.mark.parametrize("spelt", ["/secret%2f", "/secret%5c", "/a;/secret", "/secret%00", "/x/%2e%2e%2fsecret",
+                                   "/..%2fsecret",
                                    "/a\\..\\secret", "/../../secret/%ff%"])
 def test_sec_43_paths_that_could_be_read_differently_do_not_get_round_it(tmp_path, certs, spelt):
-    applications = [application("rest", "app.test", policy("bypass")), application("secret", "app.test/secret", policy("block"))]
+    applications = [application("rest", "app.test", policy("bypass")),
+                    application("secret", "app.test/secret", policy("block"))]
     with Gateway(tmp_path, site(certs, applications)) as gateway:
         with gateway.connect("app.test") as client:
             response = client.request(path=spelt)
@@ -122,7 +130,8 @@ def test_the_reason_is_the_certificates_where_a_rule_asked_for_one(tmp_path, cer
 
 
 def test_nothing_is_inherited_from_the_parents_application(tmp_path, certs):
-    applications = [application("rest", "app.test", policy("allow", ALICE)), application("v1", "app.test/v1", policy("allow", BOB))]
+    applications = [application("rest", "app.test", policy("allow", ALICE)),
+                    application("v1", "app.test/v1", policy("allow", BOB))]
     with Gateway(tmp_path, site(certs, applications)) as gateway:
         assert gateway.get("app.test", "/", credential=certs.alice).status == 200
         assert gateway.get("app.test", "/v1", credential=certs.alice).reason == "policy_no_match"
@@ -141,7 +150,8 @@ def test_defaults_of_a_hostname(tmp_path, certs):
 
 
 def test_public_is_for_what_no_application_covers(tmp_path, certs):
-    with Gateway(tmp_path, site(certs, [application("admin", "open.test/admin", policy("allow", {"ip": "192.0.2.1"}))])) as gateway:
+    with Gateway(tmp_path, site(certs, [application("admin", "open.test/admin",
+                                                    policy("allow", {"ip": "192.0.2.1"}))])) as gateway:
         assert gateway.get("open.test", "/").status == 200
         assert gateway.get("open.test", "/admin/x").reason == "policy_no_match"
 
@@ -149,7 +159,8 @@ def test_public_is_for_what_no_application_covers(tmp_path, certs):
 # what a denial looks like ---------------------------------------------------------------------------------------------
 
 def test_401_where_the_application_says_so(tmp_path, certs):
-    applications = [application("machines", "app.test/m", policy("service_auth", ALICE), service_auth_401_redirect=True),
+    applications = [application("machines", "app.test/m", policy("service_auth", ALICE),
+                                service_auth_401_redirect=True),
                     application("people", "app.test/p", policy("service_auth", ALICE))]
     with Gateway(tmp_path, site(certs, applications)) as gateway:
         for path, status, name in (("/m", 401, "machines"), ("/p", 403, "people")):
@@ -174,7 +185,8 @@ def test_report_only_decides_nothing_and_logs_what_it_would_have(tmp_path, certs
 
 
 def test_the_access_log_names_who_decided(tmp_path, certs):
-    with Gateway(tmp_path, site(certs, [application("all", "app.test/x", policy("service_auth", ALICE, name="only alice"))])) as gateway:
+    with Gateway(tmp_path, site(certs, [application("all", "app.test/x",
+                                                    policy("service_auth", ALICE, name="only alice"))])) as gateway:
         gateway.get("app.test", "/x", credential=certs.alice)
         line = gateway.access(path="/x", status=200)[0]
         assert (line["application"], line["policy"], line["decision"]) == ("all", "only alice", "service_auth")
@@ -184,6 +196,7 @@ def test_the_access_log_names_who_decided(tmp_path, certs):
 
 
 def test_check_print_shows_the_order(tmp_path, certs):
-    text = site(certs, [application("all", "app.test", policy("block", BOB, name="last"), policy("bypass", ALICE, name="first"))])
+    text = site(certs, [application("all", "app.test", policy("block", BOB, name="last"),
+                                    policy("bypass", ALICE, name="first"))])
     done = run("check", "-c", Gateway(tmp_path, text).config, "--print")
     assert done.returncode == 0 and done.stdout.index("first") < done.stdout.index("last")

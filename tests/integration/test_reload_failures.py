@@ -25,7 +25,8 @@ class Site:
     def text(self, **more):
         server = {"name": "app.test", "certificate": "server.pem", "private_key": "server-key.pem",
                   "upstream": "builtin:whoami"}
-        trusted = {"name": "clients", "file": "ca.pem", "associated_hostnames": ["app.test"], "crl": {"files": ["list.crl"]}}
+        trusted = {"name": "clients", "file": "ca.pem", "associated_hostnames": ["app.test"],
+                   "crl": {"files": ["list.crl"]}}
         return config(ca_bundles=[trusted], hostnames=[server], **more)
 
 
@@ -67,7 +68,7 @@ def test_sec_09_no_start_with_it(site, file, damage):
     assert done.returncode == 2, done.stderr
     assert str(getattr(site, file)) in done.stderr
     if file != "config":
-        assert re.search(rf"^{re.escape(str(site.config))}:\d+:\d+: .*{getattr(site, file).name}", done.stderr, re.M), done.stderr
+        assert re.search(rf"^{re.escape(str(site.config))}:\d+:\d+: .*{getattr(site, file).name}", done.stderr, re.M)
     assert run("check", "-c", site.config, cwd=site.directory).returncode == 2
 
 
@@ -119,7 +120,8 @@ def test_sec_10_a_file_swapped_by_a_link_is_read_whole(site, certs, tmp_path):
         (tmp_path / name / "ca.pem").write_bytes(content)
     link = tmp_path / "current"
     link.symlink_to("one")
-    text = site.text().replace('"ca.pem"', '"current/ca.pem"').replace('"crl": {"files": ["list.crl"]}', '"partial_chain": false')
+    text = site.text().replace('"ca.pem"', '"current/ca.pem"')
+    text = text.replace('"crl": {"files": ["list.crl"]}', '"partial_chain": false')
     with Gateway(tmp_path, text) as gateway:
         assert gateway.get("app.test", credential=certs.alice).status == 200
         fresh = tmp_path / "fresh"
@@ -132,7 +134,8 @@ def test_sec_10_a_file_swapped_by_a_link_is_read_whole(site, certs, tmp_path):
 
 
 def test_sec_09_a_ca_file_holds_only_ca_certificates(site, certs):
-    for content, word in ((certs.alice.cert.read_bytes(), "CA:TRUE"), (certs.ca.pem + certs.alice.cert.read_bytes(), "CA:TRUE"),
+    for content, word in ((certs.alice.cert.read_bytes(), "CA:TRUE"),
+                          (certs.ca.pem + certs.alice.cert.read_bytes(), "CA:TRUE"),
                           (certs.alice.key.read_bytes(), "certificate"), (b"# nothing here\n", "certificate")):
         site.ca.write_bytes(content)
         assert word in refused_start(site.directory, site.text())
@@ -158,7 +161,8 @@ def test_sec_11_unknown_and_dangling_names_do_not_start(site):
             (site.text().replace('"associated_hostnames"', '"associated_hostname"'), "associated_hostnames"),
             (site.text().replace('["app.test"]', '["ap.test"]'), "app.test"),
             (site.text().replace('["app.test"]', "[]"), "clients"),
-            (site.text(applications=[application("x", "app.test", policy("allow", {"ca_bundle": "client"}))]), "clients"),
+            (site.text(applications=[application("x", "app.test", policy("allow", {"ca_bundle": "client"}))]),
+             "clients"),
             (site.text(applications=[application("x", "app.test", policy("allow", {"email": "a@b.test"}))]), "email")):
         said = refused_start(site.directory, broken)
         assert re.search(r"^\S+sallyport.yaml:\d+:\d+: ", said, re.M) and words in said, said
@@ -168,7 +172,8 @@ def test_a_hostname_that_nothing_covers_does_not_start(site, certs):
     extra = config(x=hostname("bare.test", certs.server))[3:].strip()
     text = site.text().replace("hostnames: [", f"hostnames: [{extra}, ")
     assert "bare.test" in refused_start(site.directory, text) and "public" in refused_start(site.directory, text)
-    Gateway(site.directory, text.replace('"upstream": "builtin:whoami"}', '"upstream": "builtin:whoami", "public": true}', 1))
+    Gateway(site.directory, text.replace('"upstream": "builtin:whoami"}',
+                                         '"upstream": "builtin:whoami", "public": true}', 1))
     assert run("check", "-c", site.config).returncode == 0
 
 

@@ -13,7 +13,8 @@ from pki import now
 
 def site(certs, hosts=("app.test", "two.test", "open.test"), ca=None, crl=None, mode="request", listener=None, **more):
     server = certs.server
-    known = {"app.test": hostname("app.test", server, client_certificate=mode), "two.test": hostname("two.test", server),
+    known = {"app.test": hostname("app.test", server, client_certificate=mode),
+             "two.test": hostname("two.test", server),
              "open.test": hostname("open.test", server, public=True)}
     associated = [h for h in hosts if h != "open.test"]
     return config(listeners=[{"address": "127.0.0.1:0", **(listener or {})}],
@@ -51,7 +52,8 @@ def test_sec_32_after_revocation_the_next_request_is_denied_and_others_notice_no
     assert (response.status, response.reason) == (403, "certificate_revoked")
     assert "keyCompromise" in response.json["detail"]
     assert bob.request().status == 200 and anybody.request().status == 200
-    assert gateway.audit(event="denied", reason="certificate_revoked")[0]["cert_fingerprint_sha256"] == certs.alice.sha256
+    line = gateway.audit(event="denied", reason="certificate_revoked")[0]
+    assert line["cert_fingerprint_sha256"] == certs.alice.sha256
     assert gateway.get("app.test", credential=certs.alice).reason == "certificate_revoked"
     assert gateway.get("app.test", credential=certs.bob).status == 200
 
@@ -221,7 +223,8 @@ def test_tunnels_of_a_revoked_client_are_closed_within_2_s(live, certs, front):
     gateway, _ = front(upgrade)
     text = gateway.config.read_text()
     crl = certs.ca.crl([], path=live.crl)
-    gateway.reload(text.replace("associated_hostnames: [app.test]", f"associated_hostnames: [app.test], crl: {{files: [{crl}]}}"))
+    gateway.reload(text.replace("associated_hostnames: [app.test]",
+                                f"associated_hostnames: [app.test], crl: {{files: [{crl}]}}"))
     with gateway.connect("app.test", certs.alice) as alice, gateway.connect("app.test", certs.bob) as bob:
         for client in (alice, bob):
             head = client.raw("GET /ws HTTP/1.1\r\nHost: app.test\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")

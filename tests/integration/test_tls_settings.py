@@ -23,16 +23,8 @@ def pair(certs):
             certs.servers.issue_server("app.test", "open.test", label="both-ec"))
 
 
-def s_client(gateway, *arguments, host="open.test", send="GET / HTTP/1.1\r\nHost: open.test\r\nConnection: close\r\n\r\n"):
-    """openssl s_client: (exit status, what it said)."""
-    name = ["-servername", host] if host else []
-    done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{gateway.port}", *name, "-ign_eof",
-                           *map(str, arguments)], input=send.encode(), capture_output=True, timeout=PATIENCE * 3)
-    return done.returncode, (done.stdout + done.stderr).decode("latin-1")
-
-
-@pytest.mark.parametrize("version, ciphers", [("1.2", "ECDHE-RSA-AES128-GCM-SHA256"), ("1.2", "ECDHE-ECDSA-AES256-GCM-SHA384"),
-                                              ("1.3", None)])
+@pytest.mark.parametrize("version, ciphers", [
+    ("1.2", "ECDHE-RSA-AES128-GCM-SHA256"), ("1.2", "ECDHE-ECDSA-AES256-GCM-SHA384"), ("1.3", None)])
 def test_rsa_and_ecdsa_side_by_side(tmp_path, certs, pair, version, ciphers):
     """A client that can do only one kind of signature gets the certificate of that kind."""
     with Gateway(tmp_path, site(certs, *pair)) as gateway:
@@ -40,7 +32,7 @@ def test_rsa_and_ecdsa_side_by_side(tmp_path, certs, pair, version, ciphers):
             if version == "1.2" and (server is pair[0]) != ("RSA" in ciphers):
                 continue
             options = ["-sigalgs", algorithms, "-tls" + version.replace(".", "_"), "-showcerts"]
-            status, said = s_client(gateway, *options, *(["-cipher", ciphers] if ciphers else []))
+            said = gateway.s_client("open.test", *options, *(["-cipher", ciphers] if ciphers else []))
             assert "HTTP/1.1 200" in said, said
             shown = ssl.PEM_cert_to_DER_cert(re.search("-----BEGIN.*?END CERTIFICATE-----", said, re.S).group(0))
             assert shown == server.der
@@ -48,8 +40,8 @@ def test_rsa_and_ecdsa_side_by_side(tmp_path, certs, pair, version, ciphers):
 
 def test_with_one_kind_only_the_other_is_refused_in_words(tmp_path, certs, pair):
     with Gateway(tmp_path, site(certs, pair[1])) as gateway:
-        status, said = s_client(gateway, "-sigalgs", "RSA+SHA256:rsa_pss_rsae_sha256")
-        assert status != 0 and "handshake failure" in said
+        said = gateway.s_client("open.test", "-sigalgs", "RSA+SHA256:rsa_pss_rsae_sha256")
+        assert "handshake failure" in said
         assert gateway.audit(event="handshake_refused", reason="handshake_failed")[0]["host"] == "open.test"
 
 
@@ -76,8 +68,8 @@ def test_both_versions_by_default(gateway, certs, version):
 @pytest.mark.parametrize("arguments", [["-tls1"], ["-tls1_1"], ["-tls1_2", "-cipher", "AES128-SHA:@SECLEVEL=0"],
                                        ["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0"]])
 def test_old_versions_and_ciphers_are_refused(gateway, arguments):
-    status, said = s_client(gateway, *arguments)
-    assert status != 0 and "HTTP/1.1" not in said
+    said = gateway.s_client("open.test", *arguments)
+    assert "HTTP/1.1" not in said
     if "-tls1_2" in arguments:
         assert gateway.audit(event="handshake_refused")[0]["detail"] == "no cipher in common"
 
@@ -101,10 +93,10 @@ def test_sec_11_a_misspelt_setting_does_not_start(tmp_path, certs, setting, name
 
 def test_groups(tmp_path, certs):
     with Gateway(tmp_path, site(certs, tls={"groups": "P-384"})) as gateway:
-        assert "HTTP/1.1 200" in s_client(gateway, "-groups", "P-384")[1]
-        assert "HTTP/1.1 200" in s_client(gateway, "-groups", "X25519:P-384")[1], "by HelloRetryRequest"
-        status, said = s_client(gateway, "-groups", "X25519")
-        assert status != 0 and "HTTP/1.1" not in said
+        assert "HTTP/1.1 200" in gateway.s_client("open.test", "-groups", "P-384")
+        assert "HTTP/1.1 200" in gateway.s_client("open.test", "-groups", "X25519:P-384"), "by HelloRetryRequest"
+        said = gateway.s_client("open.test", "-groups", "X25519")
+        assert "HTTP/1.1" not in said
 
 
 @pytest.mark.parametrize("kind", ["ec", "rsa"])
@@ -147,7 +139,8 @@ def test_a_client_that_speaks_only_h2_gets_an_alert(gateway):
 def test_sec_38_renegotiation_is_refused(gateway):
     """`R` on a line of its own makes s_client ask for it."""
     with subprocess.Popen(["openssl", "s_client", "-connect", f"127.0.0.1:{gateway.port}", "-servername", "open.test",
-                           "-tls1_2"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as client:
+                           "-tls1_2"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT) as client:
         client.stdin.write(b"R\n")
         client.stdin.flush()
         said = client.stdout.read().decode("latin-1")
@@ -157,10 +150,10 @@ def test_sec_38_renegotiation_is_refused(gateway):
 
 def test_sec_40_no_early_data(gateway, tmp_path):
     session = tmp_path / "session"
-    assert "HTTP/1.1 200" in s_client(gateway, "-tls1_3", "-sess_out", session)[1]
+    assert "HTTP/1.1 200" in gateway.s_client("open.test", "-tls1_3", "-sess_out", session)
     early = tmp_path / "early"
     early.write_text("GET /early HTTP/1.1\r\nHost: open.test\r\n\r\n")
-    said = s_client(gateway, "-tls1_3", "-sess_in", session, "-early_data", early)[1]
+    said = gateway.s_client("open.test", "-tls1_3", "-sess_in", session, "-early_data", early)
     assert "Early data was accepted" not in said and "Max Early Data: 0" in said
     assert not [line for line in gateway.access_now() if line.get("path") == "/early"]
 
@@ -174,7 +167,7 @@ def test_sec_39_no_certificate_is_asked_for_after_the_handshake(gateway, certs):
 
 
 def test_compression_is_off(gateway):
-    assert "Compression: NONE" in s_client(gateway, "-tls1_2", "-comp", "-legacy_server_connect")[1]
+    assert "Compression: NONE" in gateway.s_client("open.test", "-tls1_2", "-comp", "-legacy_server_connect")
 
 
 @pytest.mark.parametrize("bytes_sent, words", [(b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n", "plain HTTP"),

@@ -76,7 +76,8 @@ def test_sec_35_depth(tmp_path, certs):
     cas = [CA(tmp_path, "CA 0")]
     for i in range(1, 10):
         cas.append(CA(tmp_path, f"CA {i}", parent=cas[-1]))
-    chains = {n: cas[n].issue(f"depth-{n}", chain=[c.certificate for c in reversed(cas[1:n + 1])]) for n in (0, 1, 8, 9)}
+    chains = {n: cas[n].issue(f"depth-{n}", chain=[c.certificate for c in reversed(cas[1:n + 1])])
+              for n in (0, 1, 8, 9)}
     with Gateway(tmp_path, site(certs, cas[0])) as gateway:
         assert [reason(gateway, chains[n]) for n in (0, 1, 8)] == [None] * 3
         assert reason(gateway, chains[9]) in ("certificate_invalid", "certificate_untrusted")
@@ -122,7 +123,8 @@ def test_sec_22_what_is_no_ca_issues_nothing(tmp_path, certs):
     no_sign = x509.KeyUsage(True, False, False, False, False, False, True, False, False)
     ca = CA(tmp_path, "No Sign", parent=certs.ca, key_usage=False, extensions=[(no_sign, True)])
     with Gateway(tmp_path, site(certs, certs.ca)) as gateway:
-        assert reason(gateway, ca.issue("x", chain=[ca.certificate])) in ("certificate_invalid", "certificate_untrusted")
+        leaf = ca.issue("x", chain=[ca.certificate])
+        assert reason(gateway, leaf) in ("certificate_invalid", "certificate_untrusted")
 
 
 def test_cas_without_key_usage_and_key_identifiers_are_accepted(tmp_path, certs):
@@ -134,7 +136,8 @@ def test_cas_without_key_usage_and_key_identifiers_are_accepted(tmp_path, certs)
 def test_sec_26_proxy_certificates_are_not_accepted(tmp_path, certs):
     user = certs.ca.issue("user")
     issuer = CA(tmp_path, "user", key=user.private_key)
-    info = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.5.5.7.1.14"), bytes.fromhex("300c300a06082b06010505071501"))
+    info = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.5.5.7.1.14"),
+                                      bytes.fromhex("300c300a06082b06010505071501"))
     proxy = issuer.issue("proxy", chain=[user.certificate], extensions=[(info, True)])
     with Gateway(tmp_path, site(certs, certs.ca)) as gateway:
         assert reason(gateway, user) is None
@@ -180,8 +183,8 @@ def test_a_certificate_that_one_of_two_bundles_vouches_for(tmp_path, certs):
 # proof of possession --------------------------------------------------------------------------------------------------
 
 def handshake_with_damage(gateway, credential, message_type, offset):
-    """TLS 1.2, where the client's Certificate (11) and CertificateVerify (15) are in the clear: one byte of it is changed
-    on the way. Returns the records that the server answers with."""
+    """TLS 1.2, where the client's Certificate (11) and CertificateVerify (15) are in the clear: one byte of it is
+    changed on the way. Returns the records that the server answers with."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = client_context(credential, version="1.2").wrap_bio(incoming, outgoing, server_hostname="app.test")
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE) as sock:

@@ -101,7 +101,8 @@ def rss_after(gateway, action, rounds, warm_up):
     return before, gateway.rss_kib
 
 
-@pytest.mark.parametrize("rounds", [pytest.param(10, id="few"), pytest.param(100, id="hundred", marks=pytest.mark.full)])
+@pytest.mark.parametrize("rounds", [
+    pytest.param(10, id="few"), pytest.param(100, id="hundred", marks=pytest.mark.full)])
 def test_sec_31_rss_is_flat_over_reloads(tmp_path, certs, rounds):
     """Every reload brings a new list; connections of older generations are open meanwhile."""
     crl, number = tmp_path / "list.crl", 0
@@ -157,7 +158,8 @@ def refusals(certs, tmp_path_factory):
     return crl, table
 
 
-@pytest.mark.parametrize("rounds", [pytest.param(15, id="some"), pytest.param(1000, id="thousand", marks=pytest.mark.full)])
+@pytest.mark.parametrize("rounds", [
+    pytest.param(15, id="some"), pytest.param(1000, id="thousand", marks=pytest.mark.full)])
 def test_sec_36_rss_is_flat_whatever_is_refused(tmp_path, certs, refusals, rounds):
     crl, table = refusals
     with Gateway(tmp_path, quiet(site(certs, crl), tmp_path)) as gateway:

@@ -72,7 +72,7 @@ def test_sec_29_several_lists_of_one_issuer_are_united(chain):
 @pytest.mark.parametrize("from_bundle", [True, False])
 def test_sec_28_a_revoked_intermediate_takes_its_clients_along(chain, from_bundle):
     chain.root.crl([chain.middle.certificate.serial_number], path=chain.crl)
-    text = chain.text() if from_bundle else chain.text().replace(chain.root.file.with_name("bundle-clients.pem").name, "root.pem")
+    text = chain.text() if from_bundle else chain.text().replace("bundle-clients.pem", "root.pem")
     with Gateway(chain.directory, text) as gateway:
         response = gateway.get("app.test", credential=chain.carol, headers=[("Accept", "application/json")])
         assert response.reason == REVOKED and "Middle" in response.json["detail"]
@@ -94,7 +94,8 @@ def test_sec_28_no_list_at_all(chain):
     for require, verdict in (("if_present", GOOD), ("leaf", MISSING), ("chain", MISSING)):
         directory = chain.directory / require
         directory.mkdir()
-        with Gateway(directory, chain.text(require=require).replace(f'"files": ["{chain.crl}"]', '"files": []')) as gateway:
+        text = chain.text(require=require).replace(f'"files": ["{chain.crl}"]', '"files": []')
+        with Gateway(directory, text) as gateway:
             assert verdicts(gateway, chain.alice) == [verdict]
 
 
@@ -117,7 +118,8 @@ def test_sec_29_a_list_of_tomorrow(chain):
 
 @pytest.mark.parametrize("used, said", [(0.4, None), (0.6, "past 50 %"), (0.85, "past 80 %"), (0.96, "past 95 %")])
 def test_age_is_warned_of(chain, used, said):
-    chain.root.crl([], path=chain.crl, this_update=now() - hours(100 * used), next_update=now() + hours(100 * (1 - used)))
+    chain.root.crl([], path=chain.crl, this_update=now() - hours(100 * used),
+                   next_update=now() + hours(100 * (1 - used)))
     Gateway(chain.directory, chain.text())
     done = run("check", "-c", chain.directory / "sallyport.yaml")
     assert done.returncode == 0
@@ -240,7 +242,8 @@ def test_sec_28_a_cleared_list_of_files_is_a_change_like_any_other(chain):
     ({"only_contains_user_certs": True}, REVOKED, GOOD), ({"only_contains_ca_certs": True}, GOOD, REVOKED)])
 def test_sec_29_a_list_for_some_of_the_certificates(chain, scope, of_alice, of_carol):
     fields = {"only_contains_user_certs": False, "only_contains_ca_certs": False, **scope}
-    point = x509.IssuingDistributionPoint(None, None, fields["only_contains_user_certs"], fields["only_contains_ca_certs"],
+    point = x509.IssuingDistributionPoint(None, None, fields["only_contains_user_certs"],
+                                          fields["only_contains_ca_certs"],
                                           None, False, False)
     builder = (x509.CertificateRevocationListBuilder().issuer_name(chain.root.subject).last_update(now())
                .next_update(now() + days(7)).add_extension(point, critical=True))

@@ -93,9 +93,11 @@ REFUSED = [
 ]
 # What a client hears of it in a handshake: RFC 8446 6.2.
 ALERTS = {
-    "certificate_missing": ("handshake failure", "certificate required"), "certificate_expired": ("certificate expired",),
-    "certificate_not_yet_valid": ("certificate expired", "bad certificate"), "certificate_revoked": ("certificate revoked",),
-    "certificate_untrusted": ("unknown ca",), "certificate_purpose": ("unsupported certificate", "bad certificate"),
+    "certificate_missing": ("handshake failure", "certificate required"),
+    "certificate_expired": ("certificate expired",),
+    "certificate_not_yet_valid": ("certificate expired", "bad certificate"),
+    "certificate_revoked": ("certificate revoked",), "certificate_untrusted": ("unknown ca",),
+    "certificate_purpose": ("unsupported certificate", "bad certificate"),
     "certificate_invalid": ("bad certificate", "unknown ca", "decrypt error", "unsupported certificate"),
 }
 
@@ -184,7 +186,8 @@ def test_every_refusal_is_counted(shared, people):
     refused = shared.metric("sallyport_handshakes_total", hostname="must.test", result="certificate_expired")
     with pytest.raises(ssl.SSLError):
         shared.get("must.test", credential=people.expired)
-    assert shared.metric("sallyport_handshakes_total", hostname="must.test", result="certificate_expired") == refused + 1
+    assert shared.metric("sallyport_handshakes_total", hostname="must.test",
+                         result="certificate_expired") == refused + 1
 
 
 def test_sec_35_a_chain_over_the_limit_is_refused(tmp_path, people, certs):

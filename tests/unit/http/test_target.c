@@ -154,6 +154,33 @@ START_TEST(sec_43_normalising_twice_changes_nothing) {
 }
 END_TEST
 
+START_TEST(sec_43_spellings_that_servers_take_for_one_are_compared_as_one) {
+    static const struct {
+        const char *in, *path, *route_path, *pattern;
+    } rows[] = {
+        {"/a/b", "/a/b", "/a/b", "/a/b"},
+        {"/%40x", "/%40x", "/@x", "/@x"},
+        {"/%21%24%26%27%28%29%2b%2C%3d%3A%40", "/%21%24%26%27%28%29%2B%2C%3D%3A%40", "/!$&'()+,=:@", "/!$&'()+,=:@"},
+        {"/a%3ab%3A", "/a%3Ab%3A", "/a:b:", "/a:b:"},
+        {"/a*%2a", "/a*%2A", "/a%2A%2A", "/a*%2A"},
+        {"/%2540", "/%2540", "/%2540", "/%2540"},
+        {"/%20%22%3c%5b%7c%25%e2%82%ac", "/%20%22%3C%5B%7C%25%E2%82%AC", "/%20%22%3C%5B%7C%25%E2%82%AC",
+         "/%20%22%3C%5B%7C%25%E2%82%AC"},
+        {"/%3f%23", "/%3F%23", "/%3F%23", "/%3F%23"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct target target = {0};
+        ck_assert_ptr_null(target_parse_path(slice_of(rows[i].in), false, arena, &target));
+        ck_assert_msg(slice_eq_str(target.path, rows[i].path), "%s", rows[i].in);
+        ck_assert_msg(slice_eq_str(target.route_path, rows[i].route_path), "%s", rows[i].in);
+        ck_assert_msg(slice_eq_str(target_route_path(target.path, true, arena), rows[i].pattern), "%s", rows[i].in);
+    }
+    struct target target = {0};
+    ck_assert_ptr_null(target_parse_path(SLICE("*"), true, arena, &target));
+    ck_assert(slice_eq_str(target.route_path, "/"));
+}
+END_TEST
+
 START_TEST(sec_43_ambiguous_paths_are_refused) {
     for (size_t i = 0; i < sizeof refused_paths / sizeof refused_paths[0]; i++) {
         struct target target = {0};
@@ -300,6 +327,7 @@ Suite *http_target_suite(void) {
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, sec_43_paths_are_normalised_once);
     tcase_add_test(tcase, sec_43_normalising_twice_changes_nothing);
+    tcase_add_test(tcase, sec_43_spellings_that_servers_take_for_one_are_compared_as_one);
     tcase_add_test(tcase, sec_43_ambiguous_paths_are_refused);
     tcase_add_test(tcase, the_asterisk_is_for_options);
     tcase_add_test(tcase, sec_04_hosts_have_one_form);

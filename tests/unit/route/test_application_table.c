@@ -144,6 +144,7 @@ START_TEST(sec_43_domains_are_normalised_as_requests_are) {
         {"example.com/%7Ejoe", "example.com", "/~joe", true},    {"example.com//a//b", "example.com", "/a/b", true},
         {"example.com/a/./b/../c", "example.com", "/a/c", true}, {"example.com/a%2ab", "example.com", "/a%2Ab", true},
         {"example.com/a%2ab", "example.com", "/axb", false}, /* an encoded star is none */
+        {"example.com/%40a%3Ab", "example.com", "/@a:b", true},
     };
     CHECK_ROWS(rows);
 }

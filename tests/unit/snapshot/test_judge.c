@@ -249,7 +249,7 @@ START_TEST(a_request_without_host_is_for_the_connections_name) {
     struct verify_report report;
     struct verdict verdict;
     const struct application *application;
-    const struct target target = {.path = SLICE("/v1/health")};
+    const struct target target = {.path = SLICE("/v1/health"), .route_path = SLICE("/v1/health")};
     verify_none(&report);
     facts.report = &report;
     struct slice name = SLICE("iot.example.test");
