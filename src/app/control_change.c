@@ -199,10 +199,17 @@ static void commit(struct control *control, struct change *change) {
         control_say(control, IPC_READY, 0);
 }
 
+/* The change that was offered, out of control's hands. */
+static struct change take_change(struct control *control) {
+    struct change change = control->change;
+    change_init(&control->change, change.kind);
+    return change;
+}
+
 void change_committed(struct control *control, uint64_t number) {
     if (control->state != CONTROL_OFFERED || control->change.generation.number != number)
         return;
-    struct change change = control->change;
+    struct change change = take_change(control);
     if (control->has_waiting_crls && change.kind != CHANGE_CRLS) {
         /* crl_watch_set looks at the files again. */
         control->has_waiting_crls = false;
@@ -217,7 +224,7 @@ void change_rejected(struct control *control, uint64_t number, struct slice why)
     if (control->state != CONTROL_OFFERED || control->change.generation.number != number)
         return;
     (void)snprintf(text, sizeof text, SLICE_FMT, SLICE_ARG(why));
-    struct change change = control->change;
+    struct change change = take_change(control);
     control->state = control->in_force.number > 0 ? CONTROL_IDLE : CONTROL_WAITING;
     if (change.kind != CHANGE_CRLS)
         logs_rollback(&control->logs);
