@@ -103,7 +103,10 @@ static void control_fini(struct control *control) {
         channel_flush(control->channel, FLUSH_MS);
     crl_watch_free(&control->crl_watch);
     change_fini(&control->change);
-    struct change last = {.conf = control->conf, .resolved = control->resolved, .generation = control->in_force};
+    struct change last = {.conf = control->conf,
+                          .resolved = control->resolved,
+                          .generation = control->in_force,
+                          .snapshot = control->snapshot};
     outside_fini(control);
     change_fini(&last);
     generation_fini(&control->handed);
