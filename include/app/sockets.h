@@ -30,6 +30,8 @@ struct sockets {
 
 /* Takes over what was handed to this process. */
 void sockets_init(struct sockets *sockets);
+/* Closes all: nobody is served any more. */
+void sockets_close(struct sockets *sockets);
 void sockets_fini(struct sockets *sockets);
 /* Binds what the generation needs and is not there. No connection comes to it yet. On failure nothing has changed. */
 MUST_CHECK int sockets_prepare(struct sockets *sockets, const struct generation *next, struct err *err);

@@ -64,7 +64,7 @@ void metrics_render(struct sbuf *out);
 /* Shared memory: a worker keeps its series in a region of metrics_region_size() bytes (zeroed, base/memfd.h; a new one
  * for each process, also for a successor) that control maps read-only. Call before the first metric. */
 size_t metrics_region_size(void);
-void metrics_use_region(void *region);
+void metrics_use_region(void *memory);
 /* This process's series and those of the regions, summed by family and labels (gauges too: each process sets only what
  * is its own). A region's writer may be dead or lie: every bound is checked, nothing but the series it claims to have
  * can be wrong. */

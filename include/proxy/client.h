@@ -50,6 +50,7 @@ struct client {
     int64_t state_since_ms;
     int64_t progress_ms; /* last byte taken or sent, or when the client's turn began */
     int64_t eof_ms;
+    int64_t drain_by_ms;           /* while draining: it has until then to finish its handshake, or to send its first request */
     int64_t judge_at_ms;           /* the exchange or tunnel in progress is judged again */
     int64_t timer_at_ms;           /* when timer fires, never later than the deadline; 0: it is not set */
     size_t queued;                 /* in the kernel when the client's turn began, or at the last look */
@@ -61,7 +62,7 @@ struct client *client_open(struct worker *worker, const struct worker_listener *
 /* Ends it in any state: aborts the exchange or tunnel, closes the stream, freed at the end of the turn. reset: the
  * client must see that a response is incomplete. */
 void client_close(struct client *client, bool reset);
-/* Graceful: closes now when idle, else after the response in progress. */
+/* Graceful: closes now when idle, else after the response in progress. Who has only just come may finish the handshake and ask once. */
 void client_drain(struct client *client);
 /* The snapshot changed: tunnels are judged again. */
 void client_snapshot_changed(struct client *client);

@@ -67,11 +67,20 @@ struct snapshot {
     size_t crl_count;
     struct snapshot_gauge *gauges; /* what snapshot_publish_metrics() says */
     size_t gauge_count;
+    const char **crl_digests;       /* of each CRL file, in the order of bundles and files */
+    struct snapshot_common *common; /* what conf, applications and upstreams belong to: shared with generations that
+                                       differ only in their CRLs */
 };
 
 /* keys outlive all snapshots. Returns a snapshot with one reference, or NULL with err. */
 MUST_CHECK struct snapshot *snapshot_new(const struct resolved *resolved, uint64_t generation, struct ticket_keys *keys,
                                          struct err *err);
+/* The same, sharing with previous (may be NULL; made with the same keys) what did not change: a generation that differs
+ * only in its CRLs costs next to nothing however many hostnames there are; in others key pairs and TLS settings are
+ * taken over. previous may go at any time afterwards. */
+MUST_CHECK struct snapshot *snapshot_new_after(const struct resolved *resolved, uint64_t generation,
+                                               struct ticket_keys *keys, const struct snapshot *previous,
+                                               struct err *err);
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 void snapshot_unref(struct snapshot **snapshot);
 /* host normalised. The only way from a name to a hostname. */

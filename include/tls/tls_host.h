@@ -23,6 +23,10 @@ struct tls_host_source {
 
 /* Takes references of its own. */
 MUST_CHECK struct tls_host *tls_host_new(const struct tls_host_source *source, struct err *err);
+/* The same host with a trust that differs from its own only in CRLs (equal trust_id). Costs one small allocation. */
+struct tls_host *tls_host_with_crls(const struct tls_host *host, struct trust *trust);
+/* In the order of the source. */
+struct keypair *tls_host_keypair(const struct tls_host *host, size_t index);
 struct tls_host *tls_host_ref(struct tls_host *host);
 void tls_host_unref(struct tls_host **host);
 const char *tls_host_name(const struct tls_host *host);

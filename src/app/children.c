@@ -148,7 +148,7 @@ static pid_t fork_child(const struct child *child, int channel_fd) {
 
 static void wait_for_next_try(struct child *child) {
     int64_t delay_ms = DELAY_MS;
-    for (unsigned i = 1; i < child->short_lives && delay_ms < DELAY_MAX_MS; i++)
+    for (unsigned i = 2; i < child->short_lives && delay_ms < DELAY_MAX_MS; i++)
         delay_ms *= 2;
     set_state(child, CHILD_WAITING);
     loop_timer_set(child->again, delay_ms < DELAY_MAX_MS ? delay_ms : DELAY_MAX_MS);

@@ -102,9 +102,11 @@ static void control_fini(struct control *control) {
     if (control->channel)
         channel_flush(control->channel, FLUSH_MS);
     crl_watch_free(&control->crl_watch);
-    if (control->change.conf)
-        change_fini(&control->change);
-    struct change last = {.conf = control->conf, .resolved = control->resolved, .generation = control->in_force};
+    change_fini(&control->change);
+    struct change last = {.conf = control->conf,
+                          .resolved = control->resolved,
+                          .generation = control->in_force,
+                          .snapshot = control->snapshot};
     outside_fini(control);
     change_fini(&last);
     generation_fini(&control->handed);

@@ -80,7 +80,7 @@ static int read_files(struct control *control, struct change *change, struct err
 static int prove(struct control *control, struct change *change, uint64_t number, struct err *err) {
     struct sandbox_source source = {.user = change->conf->user.text};
     struct sandbox_ids ids;
-    change->snapshot = snapshot_new(&change->resolved, number, control->keys, err);
+    change->snapshot = snapshot_new_after(&change->resolved, number, control->keys, control->snapshot, err);
     if (!change->snapshot)
         return -1;
     return sandbox_lookup(&source, &ids, err) == 0 ? 0 : err_context(err, "user");
@@ -149,7 +149,7 @@ static void fail_reload(struct control *control, const char *why) {
     observe_event(control->logs.audit.sink, "reload", "failed", why, control->in_force.number);
     metric_add(METRIC_RELOADS, 1, "failed");
     metric_set(METRIC_RELOAD_SUCCESS, 0);
-    control_say(control, IPC_READY, 0);
+    control_say(control, IPC_READY, 1);
 }
 
 static void report_success(struct control *control, const struct change *change) {
@@ -161,7 +161,7 @@ static void report_success(struct control *control, const struct change *change)
         metric_add(METRIC_RELOADS, 0, "ok");
         metric_add(METRIC_RELOADS, 0, "failed");
         log_info("sallyport " SALLYPORT_VERSION " is ready: %zu hostnames, %zu applications, %u workers",
-                 change->snapshot->hostname_count, control->conf->applications.count, control->in_force.workers);
+                 control->snapshot->hostname_count, control->conf->applications.count, control->in_force.workers);
         break;
     case CHANGE_RELOAD:
         log_info("generation %llu in force", number);
@@ -185,11 +185,13 @@ static void commit(struct control *control, struct change *change) {
         outside_commit_admin(control, change);
         outside_open_logs(control);
     }
-    struct change old = {.conf = control->conf, .resolved = control->resolved, .generation = control->in_force};
+    struct change old = {.conf = control->conf, .resolved = control->resolved, .generation = control->in_force, .snapshot = control->snapshot};
     control->conf = change->conf;
     control->resolved = change->resolved;
     control->in_force = change->generation;
+    control->snapshot = change->snapshot;
     change->conf = NULL;
+    change->snapshot = NULL;
     change->resolved = (struct resolved){.secrets = NULL};
     generation_init(&change->generation);
     control->state = CONTROL_IDLE;
@@ -200,19 +202,26 @@ static void commit(struct control *control, struct change *change) {
     }
     /* Master has said what it listens on before it said that the generation is in force. */
     outside_read_logs(control);
-    snapshot_publish_metrics(change->snapshot);
+    snapshot_publish_metrics(control->snapshot);
     crl_watch_set(control->crl_watch, &control->resolved, control->in_force.number, control->logs.audit.sink);
     report_success(control, change);
     change_fini(&old);
     change_fini(change);
     if (change->kind != CHANGE_CRLS)
-        control_say(control, IPC_READY, 0);
+        control_say(control, IPC_READY, change->kind == CHANGE_RELOAD);
+}
+
+/* The change that was offered, out of control's hands. */
+static struct change take_change(struct control *control) {
+    struct change change = control->change;
+    change_init(&control->change, change.kind);
+    return change;
 }
 
 void change_committed(struct control *control, uint64_t number) {
     if (control->state != CONTROL_OFFERED || control->change.generation.number != number)
         return;
-    struct change change = control->change;
+    struct change change = take_change(control);
     if (control->has_waiting_crls && change.kind != CHANGE_CRLS) {
         /* crl_watch_set looks at the files again. */
         control->has_waiting_crls = false;
@@ -227,7 +236,7 @@ void change_rejected(struct control *control, uint64_t number, struct slice why)
     if (control->state != CONTROL_OFFERED || control->change.generation.number != number)
         return;
     (void)snprintf(text, sizeof text, SLICE_FMT, SLICE_ARG(why));
-    struct change change = control->change;
+    struct change change = take_change(control);
     control->state = control->in_force.number > 0 ? CONTROL_IDLE : CONTROL_WAITING;
     if (change.kind != CHANGE_CRLS)
         logs_rollback(&control->logs);

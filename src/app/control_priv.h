@@ -30,7 +30,7 @@ struct change {
     struct conf *conf;
     struct resolved resolved;
     struct generation generation;
-    struct snapshot *snapshot; /* a proof that workers can build it, and where the gauges come from; not kept */
+    struct snapshot *snapshot; /* a proof that workers can build it, and where the gauges come from */
     struct admin *admin;
     char *admin_address;
 };
@@ -53,6 +53,7 @@ struct control {
     struct conf *conf; /* of the generation in force, as everything up to admin_address */
     struct resolved resolved;
     struct generation in_force;
+    struct snapshot *snapshot; /* so that the next proof costs only what changed */
     struct admin *admin;
     char *admin_address;     /* where admin is, as configured; or NULL */
     struct change change;     /* while OFFERED */

@@ -89,6 +89,9 @@ void master_stop(struct master *master, bool is_replaced) {
              (long long)master->in_force.shutdown_timeout_ms);
     master_set_state(master, MASTER_DRAINING);
     control_tell(master, &(struct ipc_message){.type = IPC_STOP, .value = 1});
+    /* Workers take in what waits and close theirs: who comes after that is refused at once. */
+    if (!is_replaced)
+        sockets_close(&master->sockets);
     for (size_t i = 0; i < GENERATION_WORKERS_MAX; i++) {
         worker_dismiss(master, &master->workers[i], is_replaced);
         if (!child_is_alive(&master->workers[i].child))

@@ -247,8 +247,12 @@ size_t sockets_export(const struct sockets *sockets, int *fds_out, size_t max, s
     return count;
 }
 
-void sockets_fini(struct sockets *sockets) {
-    drop_inherited(sockets);
+void sockets_close(struct sockets *sockets) {
     LIST_EACH (node, next, &sockets->addresses)
         address_free(LIST_ENTRY(node, struct socket_address, node));
+}
+
+void sockets_fini(struct sockets *sockets) {
+    drop_inherited(sockets);
+    sockets_close(sockets);
 }

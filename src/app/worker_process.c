@@ -164,7 +164,8 @@ static int build(struct process *process, uint64_t number, struct err *err) {
             return err_set(err, "there are not enough descriptors left for its sockets");
     if (generation_open(next, &process->in_force, &resolved, err) != 0)
         return -1;
-    process->prepared = snapshot_new(&resolved, number, process->keys, err);
+    const struct snapshot *previous = process->worker ? process->worker->snapshot : NULL;
+    process->prepared = snapshot_new_after(&resolved, number, process->keys, previous, err);
     resolved_fini(&resolved);
     generation_close_fds(next);
     if (!process->prepared || enter_box(process, process->prepared->conf, err) != 0) {

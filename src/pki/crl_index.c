@@ -192,21 +192,13 @@ struct crl *crl_build(const struct crl_head *head, const uint8_t (*points)[SHA25
     return crl;
 }
 
-/* The directory rises, and each bucket is filled exactly by its records. */
+/* What can be seen without a look at each entry: a new list is in use within a moment, however long it is. The rest is
+ * checked where it is read. */
 static bool is_sound(const struct crl *crl) {
-    uint64_t count = 0;
     size_t buckets = (size_t)1 << crl->head.bucket_bits;
-    if (directory_at(crl->directory, 0) != 0 || directory_at(crl->directory, buckets) != crl->head.records_len)
-        return false;
-    for (size_t b = 0; b < buckets; b++) {
-        uint64_t at = directory_at(crl->directory, b), end = directory_at(crl->directory, b + 1);
-        if (at > end || end > crl->head.records_len)
-            return false;
-        for (; at < end; at += record_len(crl->records + at), count++)
-            if (record_len(crl->records + at) > end - at)
-                return false;
-    }
-    return count == crl->head.entry_count && crl->text[crl->head.text_len - 1] == '\0';
+    return directory_at(crl->directory, 0) == 0 && directory_at(crl->directory, buckets) == crl->head.records_len &&
+           crl->head.entry_count <= crl->head.records_len / RECORD_OVERHEAD &&
+           crl->text[crl->head.text_len - 1] == '\0';
 }
 
 struct crl *crl_from_bytes(struct slice block, struct err *err) {
@@ -255,14 +247,24 @@ static void read_entry(const uint8_t *record, struct crl_entry *entry_out) {
     entry_out->reason = *at == NO_REASON ? -1 : *at;
 }
 
+/* A bucket that cannot be as we made it: whatever is asked for, it may have been there. */
+static bool refuse_damaged(struct crl_entry *entry_out) {
+    *entry_out = (struct crl_entry){.revoked_at = 0, .reason = -1};
+    return true;
+}
+
 bool crl_lookup(const struct crl *crl, struct slice serial, struct crl_entry *entry_out) {
     serial = shortest(serial);
     if (serial.len == 0 || serial.len > CRL_SERIAL_MAX)
         return false;
     size_t bucket = bucket_of(&crl->head, (const uint8_t *)serial.ptr, serial.len);
-    const uint8_t *at = crl->records + directory_at(crl->directory, bucket);
-    const uint8_t *end = crl->records + directory_at(crl->directory, bucket + 1);
+    uint32_t first = directory_at(crl->directory, bucket), last = directory_at(crl->directory, bucket + 1);
+    if (first > last || last > crl->head.records_len)
+        return refuse_damaged(entry_out);
+    const uint8_t *at = crl->records + first, *end = crl->records + last;
     for (; at < end; at += record_len(at)) {
+        if (record_len(at) > (size_t)(end - at))
+            return refuse_damaged(entry_out);
         if (at[0] == serial.len && memcmp(at + 1, serial.ptr, serial.len) == 0) {
             read_entry(at, entry_out);
             return true;

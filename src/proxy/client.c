@@ -32,6 +32,9 @@
 #define GONE_MS 2000
 /* What is in progress is judged again this often (sec-32, sec-46). */
 #define JUDGE_MS 1000
+/* While draining: for the rest of a handshake, and for the first request of a connection that had none. */
+#define LAST_HANDSHAKE_MS 2000
+#define FIRST_REQUEST_MS 1000
 
 /* ---- state and deadlines ---- */
 
@@ -74,6 +77,7 @@ static bool may_be_gone(const struct client *client) {
     return client->eof && client->exchange && client->exchange->status == 0;
 }
 
+/* Of two times, 0: never. */
 static int64_t earlier(int64_t a, int64_t b) { return a && (!b || a < b) ? a : b; }
 
 /* When `from` is over by this limit; 0: never. */
@@ -91,9 +95,9 @@ static int64_t exchange_deadline(const struct client *client) {
 static int64_t deadline_of(const struct client *client) {
     switch (client->state) {
     case CLIENT_HANDSHAKE:
-        return after(client->state_since_ms, limits_of(client)->handshake_timeout_ms);
+        return earlier(client->drain_by_ms, after(client->state_since_ms, limits_of(client)->handshake_timeout_ms));
     case CLIENT_IDLE:
-        return after(client->state_since_ms, limits_of(client)->idle_timeout_ms);
+        return earlier(client->drain_by_ms, after(client->state_since_ms, limits_of(client)->idle_timeout_ms));
     case CLIENT_HEAD: /* from its first byte, however many follow (sec-41) */
         return after(client->state_since_ms, limits_of(client)->header_timeout_ms);
     case CLIENT_EXCHANGE:
@@ -353,6 +357,9 @@ void client_kick(struct client *client) {
 void client_exchange_begun(struct client *client, struct exchange *exchange) {
     client->exchange = exchange;
     client->requests++;
+    if (client->worker->draining) {
+        codec_drain(client->codec);
+    }
     client_set_state(client, CLIENT_EXCHANGE);
 }
 
@@ -387,7 +394,7 @@ static void on_ready(struct client *client) {
     observe_handshake(client);
     client_set_state(client, CLIENT_IDLE);
     if (client->worker->draining) {
-        client_close(client, false);
+        client->drain_by_ms = now_of(client) + FIRST_REQUEST_MS;
     }
 }
 
@@ -469,7 +476,8 @@ static void expire_exchange(struct client *client) {
 static void expire(struct client *client) {
     switch (client->state) {
     case CLIENT_HANDSHAKE:
-        end_handshake(client, "the handshake took longer than handshake_timeout");
+        end_handshake(client, client->worker->draining ? "the gateway stopped before the handshake was over"
+                                                       : "the handshake took longer than handshake_timeout");
         break;
     case CLIENT_HEAD:
         codec_refuse(client->codec,
@@ -538,8 +546,16 @@ struct client *client_open(struct worker *worker, const struct worker_listener *
 void client_drain(struct client *client) {
     switch (client->state) {
     case CLIENT_HANDSHAKE:
+        client->drain_by_ms = now_of(client) + LAST_HANDSHAKE_MS;
+        arm_timer(client);
+        break;
     case CLIENT_IDLE:
-        client_close(client, false);
+        if (client->requests > 0) {
+            client_close(client, false);
+            break;
+        }
+        client->drain_by_ms = now_of(client) + FIRST_REQUEST_MS;
+        arm_timer(client);
         break;
     case CLIENT_HEAD:
     case CLIENT_EXCHANGE:

@@ -4,45 +4,17 @@
  * is reported all the same, and nothing half-made is served.
  *
  * Shared by content: one keypair for each certificate and key, one trust for each set of CA bundles, however many
- * hostnames use them.
+ * hostnames use them. Key pairs and TLS settings that were there before are taken from the generation before: to read a
+ * key costs milliseconds, in which nobody is served.
  */
 #include "build_priv.h"
 
 #include <string.h>
 
-#include "base/map.h"
 #include "base/mem.h"
 
 #define FIELD_COUNT_MAX 100
 #define WHOAMI "builtin:whoami"
-
-/* A hostname on its way. */
-struct source {
-    const struct conf_hostname *conf;
-    struct hostname *hostname;
-    size_t bundles[TRUST_BUNDLES_MAX]; /* indexes of conf->ca_bundles, in their order */
-    size_t bundle_count;
-};
-
-/* The CRLs of one file, by its digest. */
-struct crl_item {
-    struct crl *crl;
-    struct crl_item *next;
-};
-
-struct builder {
-    struct snapshot *snapshot;
-    const struct conf *conf;
-    struct arena *scratch;
-    struct source *sources;       /* as many as conf->hostnames */
-    struct trust_bundle *bundles; /* as many as conf->ca_bundles */
-    struct map by_name;           /* hostname to struct source */
-    struct map upstreams;         /* name to struct upstream */
-    struct map secrets;           /* digest to struct secret */
-    struct map crls;              /* digest of the file to struct crl_item */
-    struct map keypairs;          /* digests of certificate and key to struct keypair, a reference */
-    struct map trusts;            /* indexes of the bundles, as bytes, to struct trust, a reference */
-};
 
 /* ---- what was handed over ---- */
 
@@ -51,116 +23,7 @@ static void collect_secrets(struct builder *builder, const struct resolved *reso
         map_put(&builder->secrets, slice_of(resolved->secrets[i].digest), &resolved->secrets[i]);
 }
 
-/* From the last to the first, each put in front: the lists keep the order of the files. */
-static void collect_crls(struct builder *builder, const struct resolved *resolved) {
-    struct snapshot *snapshot = builder->snapshot;
-    snapshot->crls = ARENA_ARRAY(snapshot->arena, struct crl *, resolved->crl_count);
-    for (size_t i = resolved->crl_count; i-- > 0;) {
-        const struct resolved_crl *from = &resolved->crls[i];
-        struct crl_item *item = ARENA_NEW(builder->scratch, struct crl_item);
-        item->crl = snapshot->crls[snapshot->crl_count++] = crl_ref(from->crl);
-        item->next = map_get(&builder->crls, slice_of(from->digest));
-        map_put(&builder->crls, slice_of(from->digest), item);
-    }
-}
-
-/* ---- gauges ---- */
-
-static void add_gauge(struct snapshot *snapshot, enum metric metric, const char *kind, const char *name,
-                      int64_t value) {
-    snapshot->gauges[snapshot->gauge_count++] =
-        (struct snapshot_gauge){.metric = metric, .kind = kind, .name = name, .value = value};
-}
-
-/* The first to expire; INT64_MAX of none. */
-static int64_t earliest_expiry(const struct cert_list *certs) {
-    int64_t earliest = INT64_MAX;
-    for (size_t i = 0; i < certs->count; i++) {
-        if (cert_not_after(certs->items[i]) < earliest)
-            earliest = cert_not_after(certs->items[i]);
-    }
-    return earliest;
-}
-
-static void gauge_bundle(struct snapshot *snapshot, const struct trust_bundle *bundle) {
-    add_gauge(snapshot, METRIC_CERTIFICATE_NOT_AFTER, "ca", bundle->name, earliest_expiry(&bundle->certs));
-    if (bundle->crl_count == 0)
-        return;
-    int64_t next_update = INT64_MAX, entries = 0;
-    for (size_t i = 0; i < bundle->crl_count; i++) {
-        int64_t next = crl_next_update(bundle->crls[i]);
-        if (next != 0 && next < next_update)
-            next_update = next;
-        entries += (int64_t)crl_count(bundle->crls[i]);
-    }
-    add_gauge(snapshot, METRIC_CRL_ENTRIES, NULL, bundle->name, entries);
-    if (next_update != INT64_MAX)
-        add_gauge(snapshot, METRIC_CRL_NEXT_UPDATE, NULL, bundle->name, next_update);
-}
-
 /* ---- CA bundles ---- */
-
-static enum trust_eku eku_of(enum conf_eku eku) { return eku == CONF_EKU_ANY ? TRUST_EKU_ANY : TRUST_EKU_CLIENT_AUTH; }
-
-static enum crl_require require_of(enum conf_crl_require require) {
-    switch (require) {
-    case CONF_CRL_IF_PRESENT:
-        return CRL_IF_PRESENT;
-    case CONF_CRL_LEAF:
-        return CRL_LEAF;
-    case CONF_CRL_CHAIN:
-        break;
-    }
-    return CRL_CHAIN;
-}
-
-static enum crl_on_expired on_expired_of(enum conf_crl_on_expired on_expired) {
-    switch (on_expired) {
-    case CONF_CRL_ALLOW:
-        return CRL_ALLOW;
-    case CONF_CRL_GRACE:
-        return CRL_GRACE;
-    case CONF_CRL_DENY:
-        break;
-    }
-    return CRL_DENY;
-}
-
-static int collect_bundle_crls(struct builder *builder, const struct conf_crl *conf, struct trust_bundle *bundle,
-                               struct err *err) {
-    size_t count = 0;
-    for (size_t i = 0; i < conf->files.count; i++) {
-        const struct crl_item *item = map_get(&builder->crls, slice_of(conf->files.items[i].digest));
-        if (!item)
-            return err_set(err, "the CRL %s was not handed over", conf->files.items[i].path.text);
-        for (; item; item = item->next)
-            count++;
-    }
-    bundle->crls = ARENA_ARRAY(builder->scratch, struct crl *, count);
-    for (size_t i = 0; i < conf->files.count; i++) {
-        const struct crl_item *item = map_get(&builder->crls, slice_of(conf->files.items[i].digest));
-        for (; item; item = item->next)
-            bundle->crls[bundle->crl_count++] = item->crl;
-    }
-    return 0;
-}
-
-static int build_bundle(struct builder *builder, const struct conf_ca_bundle *conf, struct trust_bundle *bundle,
-                        struct err *err) {
-    *bundle = (struct trust_bundle){.name = conf->name.text,
-                                    .extended_key_usage = eku_of(conf->extended_key_usage),
-                                    .partial_chain = conf->partial_chain,
-                                    .allow_sha1 = conf->allow_sha1,
-                                    .crl_require = require_of(conf->crl.require),
-                                    .crl_on_expired = on_expired_of(conf->crl.on_expired),
-                                    .crl_grace_seconds = (long)(conf->crl.grace_ms / 1000)};
-    if (cert_list_from_pem(conf->file.content, true, &bundle->certs, err) < 0)
-        return -1;
-    if (collect_bundle_crls(builder, &conf->crl, bundle, err) < 0)
-        return -1;
-    gauge_bundle(builder->snapshot, bundle);
-    return 0;
-}
 
 /* The bundle goes to every hostname that it names. */
 static int associate_bundle(struct builder *builder, size_t index, struct err *err) {
@@ -181,28 +44,12 @@ static int associate_bundle(struct builder *builder, size_t index, struct err *e
 static int build_bundles(struct builder *builder, struct err *err) {
     for (size_t i = 0; i < builder->conf->ca_bundles.count; i++) {
         const struct conf_ca_bundle *conf = &builder->conf->ca_bundles.items[i];
-        if (build_bundle(builder, conf, &builder->bundles[i], err) < 0 || associate_bundle(builder, i, err) < 0)
+        if (builder_bundle(builder, i, err) < 0 || associate_bundle(builder, i, err) < 0)
             return err_context(err, "CA bundle \"%s\"", conf->name.text);
+        builder_add_gauge(builder->snapshot, METRIC_CERTIFICATE_NOT_AFTER, "ca", conf->name.text,
+                          builder_earliest_expiry(&builder->bundles[i].certs));
+        builder_gauge_crls(builder, i);
     }
-    return 0;
-}
-
-/* One trust for each set of bundles; none for the empty set. The reference is the map's. */
-static int trust_of(struct builder *builder, const struct source *source, struct trust **trust_out, struct err *err) {
-    *trust_out = NULL;
-    if (source->bundle_count == 0)
-        return 0;
-    struct slice key = slice_make(source->bundles, source->bundle_count * sizeof source->bundles[0]);
-    *trust_out = map_get(&builder->trusts, key);
-    if (*trust_out)
-        return 0;
-    struct trust_bundle chosen[TRUST_BUNDLES_MAX];
-    for (size_t i = 0; i < source->bundle_count; i++)
-        chosen[i] = builder->bundles[source->bundles[i]];
-    *trust_out = trust_new(chosen, source->bundle_count, err);
-    if (!*trust_out)
-        return -1;
-    map_put(&builder->trusts, key, *trust_out);
     return 0;
 }
 
@@ -230,9 +77,9 @@ static int build_upstream(struct builder *builder, const struct conf_upstream *c
     size_t count = 0;
     for (size_t i = 0; i < conf->servers.count; i++)
         count += conf->servers.items[i].resolved.count + 1;
-    struct upstream *upstream = ARENA_NEW(snapshot->arena, struct upstream);
+    struct upstream *upstream = ARENA_NEW(snapshot->common->arena, struct upstream);
     *upstream = (struct upstream){.name = conf->name.text,
-                                  .endpoints = ARENA_ARRAY(snapshot->arena, struct endpoint, count),
+                                  .endpoints = ARENA_ARRAY(snapshot->common->arena, struct endpoint, count),
                                   .connect_timeout_ms = conf->connect_timeout_ms,
                                   .read_timeout_ms = conf->read_timeout_ms,
                                   .pool_size = (size_t)conf->pool_size,
@@ -248,7 +95,7 @@ static int build_upstream(struct builder *builder, const struct conf_upstream *c
 
 static int build_upstreams(struct builder *builder, struct err *err) {
     const struct conf *conf = builder->conf;
-    builder->snapshot->upstreams = ARENA_ARRAY(builder->snapshot->arena, struct upstream *, conf->upstreams.count);
+    builder->snapshot->upstreams = ARENA_ARRAY(builder->snapshot->common->arena, struct upstream *, conf->upstreams.count);
     for (size_t i = 0; i < conf->upstreams.count; i++) {
         if (build_upstream(builder, &conf->upstreams.items[i], err) < 0)
             return -1;
@@ -258,9 +105,27 @@ static int build_upstreams(struct builder *builder, struct err *err) {
 
 /* ---- hostnames ---- */
 
+static const char *keypair_name(struct arena *arena, const struct conf_file *certificate, const struct conf_file *key) {
+    return arena_printf(arena, "%s:%s", certificate->digest, key->digest);
+}
+
+static void recall_keypairs(struct builder *builder) {
+    const struct snapshot *previous = builder->previous;
+    for (size_t i = 0; previous && i < previous->hostname_count; i++) {
+        const struct conf_hostname *conf = &previous->conf->hostnames.items[i];
+        for (size_t j = 0; j < conf->certificates.count; j++) {
+            struct keypair *keypair = tls_host_keypair(previous->hostname_list[i]->tls, j);
+            const char *name =
+                keypair_name(builder->scratch, &conf->certificates.items[j], &conf->private_keys.items[j]);
+            if (!map_get(&builder->keypairs, slice_of(name)))
+                map_put(&builder->keypairs, slice_of(name), keypair_ref(keypair));
+        }
+    }
+}
+
 static struct keypair *keypair_of(struct builder *builder, const struct conf_file *certificate,
                                   const struct conf_file *key, struct err *err) {
-    struct slice digests = slice_of(arena_printf(builder->scratch, "%s:%s", certificate->digest, key->digest));
+    struct slice digests = slice_of(keypair_name(builder->scratch, certificate, key));
     struct keypair *keypair = map_get(&builder->keypairs, digests);
     if (keypair)
         return keypair;
@@ -306,7 +171,7 @@ static int build_tls_host(struct builder *builder, const struct source *source, 
     const struct conf_hostname *conf = source->conf;
     struct trust *trust = NULL;
     struct keypair **keypairs = keypairs_of(builder, conf, err);
-    if (!keypairs || trust_of(builder, source, &trust, err) < 0)
+    if (!keypairs || builder_trust(builder, source->bundles, source->bundle_count, &trust, err) < 0)
         return -1;
     const struct tls_host_source tls = {.name = conf->name.text,
                                         .keypairs = keypairs,
@@ -319,10 +184,10 @@ static int build_tls_host(struct builder *builder, const struct source *source, 
     source->hostname->trust = tls_host_trust(source->hostname->tls);
     int64_t expiry = INT64_MAX;
     for (size_t i = 0; i < tls.keypair_count; i++) {
-        int64_t next = earliest_expiry(keypair_chain(keypairs[i]));
+        int64_t next = builder_earliest_expiry(keypair_chain(keypairs[i]));
         expiry = next < expiry ? next : expiry;
     }
-    add_gauge(builder->snapshot, METRIC_CERTIFICATE_NOT_AFTER, "server", conf->name.text, expiry);
+    builder_add_gauge(builder->snapshot, METRIC_CERTIFICATE_NOT_AFTER, "server", conf->name.text, expiry);
     return 0;
 }
 
@@ -376,12 +241,12 @@ static int build_hostnames(struct builder *builder, struct err *err) {
 /* ---- applications, listeners, TLS settings ---- */
 
 static int build_application(struct snapshot *snapshot, const struct conf_application *conf, struct err *err) {
-    struct application *application = ARENA_NEW(snapshot->arena, struct application);
+    struct application *application = ARENA_NEW(snapshot->common->arena, struct application);
     application->name = conf->name.text;
     application->domain = conf->domain.text;
     application->service_auth_401 = conf->service_auth_401_redirect;
     sha256_hex(slice_of(conf->name.text), application->aud);
-    application->policies = policy_set_new(conf, snapshot->conf, snapshot->arena, err);
+    application->policies = policy_set_new(conf, snapshot->conf, snapshot->common->arena, err);
     if (!application->policies)
         return -1;
     return application_table_add(snapshot->applications, application->domain, application, err);
@@ -414,8 +279,20 @@ static int build_listeners(struct builder *builder, struct err *err) {
     return 0;
 }
 
+static bool has_same_tls(const struct conf *a, const struct conf *b) {
+    return strcmp(a->tls.min_version.text, b->tls.min_version.text) == 0 &&
+           strcmp(a->tls.ciphers.text, b->tls.ciphers.text) == 0 &&
+           strcmp(a->tls.groups.text, b->tls.groups.text) == 0 &&
+           a->tls.session_timeout_ms == b->tls.session_timeout_ms &&
+           a->limits.certificate_chain_size == b->limits.certificate_chain_size;
+}
+
 static int build_tls_profile(struct builder *builder, struct ticket_keys *keys, struct err *err) {
     const struct conf *conf = builder->conf;
+    if (builder->previous && has_same_tls(conf, builder->previous->conf)) {
+        builder->snapshot->tls = tls_profile_ref(builder->previous->tls);
+        return 0;
+    }
     const struct tls_profile_source source = {.min_version = conf->tls.min_version.text,
                                               .session_timeout = (long)(conf->tls.session_timeout_ms / 1000),
                                               .ciphers = conf->tls.ciphers.text,
@@ -427,10 +304,14 @@ static int build_tls_profile(struct builder *builder, struct ticket_keys *keys, 
 
 /* ---- all of it ---- */
 
-static void builder_init(struct builder *builder, struct snapshot *snapshot) {
+void builder_init(struct builder *builder, struct snapshot *snapshot, const struct snapshot *previous) {
     const struct conf *conf = snapshot->conf;
-    *builder = (struct builder){.snapshot = snapshot, .conf = conf, .scratch = arena_new(16 * 1024)};
+    *builder = (struct builder){
+        .snapshot = snapshot, .conf = conf, .previous = previous, .scratch = arena_new(16 * 1024)};
     builder->bundles = ARENA_ARRAY(builder->scratch, struct trust_bundle, conf->ca_bundles.count);
+    builder->first_crl = ARENA_ARRAY(builder->scratch, size_t, conf->ca_bundles.count + 1);
+    for (size_t i = 0; i < conf->ca_bundles.count; i++)
+        builder->first_crl[i + 1] = builder->first_crl[i] + conf->ca_bundles.items[i].crl.files.count;
     snapshot->gauges =
         ARENA_ARRAY(snapshot->arena, struct snapshot_gauge, 3 * conf->ca_bundles.count + conf->hostnames.count);
     map_init(&builder->by_name);
@@ -441,7 +322,7 @@ static void builder_init(struct builder *builder, struct snapshot *snapshot) {
     map_init(&builder->trusts);
 }
 
-static void builder_fini(struct builder *builder) {
+void builder_fini(struct builder *builder) {
     const struct map_entry *entry;
     for (size_t i = 0; (entry = map_next(&builder->keypairs, &i)) != NULL;)
         keypair_unref(&(struct keypair *){entry->value});
@@ -458,16 +339,31 @@ static void builder_fini(struct builder *builder) {
     arena_free(builder->scratch);
 }
 
+/* The digests of the CRL files, in the order of bundles and files. */
+static void collect_crl_digests(struct snapshot *snapshot) {
+    const struct conf *conf = snapshot->conf;
+    size_t count = 0;
+    for (size_t i = 0; i < conf->ca_bundles.count; i++)
+        count += conf->ca_bundles.items[i].crl.files.count;
+    snapshot->crl_digests = ARENA_ARRAY(snapshot->arena, const char *, count);
+    count = 0;
+    for (size_t i = 0; i < conf->ca_bundles.count; i++)
+        for (size_t j = 0; j < conf->ca_bundles.items[i].crl.files.count; j++)
+            snapshot->crl_digests[count++] = conf->ca_bundles.items[i].crl.files.items[j].digest;
+}
+
 int snapshot_build(struct snapshot *snapshot, const struct resolved *resolved, struct ticket_keys *keys,
-                   struct err *err) {
+                   const struct snapshot *previous, struct err *err) {
     struct builder builder;
     int status = -1;
-    builder_init(&builder, snapshot);
+    collect_crl_digests(snapshot);
+    builder_init(&builder, snapshot, previous);
     snapshot->h1_limits =
         (struct h1_limits){.head_size = (size_t)snapshot->conf->limits.header_size, .field_count = FIELD_COUNT_MAX};
     collect_secrets(&builder, resolved);
-    collect_crls(&builder, resolved);
+    builder_collect_crls(&builder, resolved);
     collect_hostnames(&builder);
+    recall_keypairs(&builder);
     if (build_tls_profile(&builder, keys, err) < 0 || build_upstreams(&builder, err) < 0)
         goto out;
     if (build_bundles(&builder, err) < 0 || build_hostnames(&builder, err) < 0)

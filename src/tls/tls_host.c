@@ -14,16 +14,22 @@
 #include "base/mem.h"
 #include "handshake_priv.h"
 
-struct tls_host {
+/* Everything but the CRLs of the trust: stays when nothing but they change. */
+struct host_core {
     unsigned refs;
     char *name;
     struct keypair **keypairs;
     STACK_OF(X509) * *chains; /* the certificates after the leaf, for each keypair */
     size_t keypair_count;
     enum client_certificate mode;
-    struct trust *trust;
     STACK_OF(X509_NAME) * ca_names; /* NULL: send none */
     uint8_t binding[SHA256_SIZE];
+};
+
+struct tls_host {
+    unsigned refs;
+    struct host_core *core; /* a reference */
+    struct trust *trust;
 };
 
 static int check_source(const struct tls_host_source *source, struct err *err) {
@@ -58,67 +64,105 @@ static int build_chain(const struct keypair *keypair, STACK_OF(X509) * *chain_ou
     return 0;
 }
 
-static int build_ca_names(struct tls_host *host) {
+static int build_ca_names(struct host_core *core, const struct trust *trust) {
     const struct cert *const *certs = NULL;
-    size_t count = host->mode == CLIENT_CERTIFICATE_OFF ? 0 : trust_ca_names(host->trust, &certs);
+    size_t count = core->mode == CLIENT_CERTIFICATE_OFF ? 0 : trust_ca_names(trust, &certs);
     if (count == 0) {
         return 0;
     }
-    host->ca_names = sk_X509_NAME_new_null();
-    for (size_t i = 0; host->ca_names && i < count; i++) {
+    core->ca_names = sk_X509_NAME_new_null();
+    for (size_t i = 0; core->ca_names && i < count; i++) {
         X509_NAME *name = X509_NAME_dup(X509_get_subject_name(cert_x509(certs[i])));
-        if (!name || !sk_X509_NAME_push(host->ca_names, name)) {
+        if (!name || !sk_X509_NAME_push(core->ca_names, name)) {
             X509_NAME_free(name);
             return -1;
         }
     }
-    return host->ca_names ? 0 : -1;
+    return core->ca_names ? 0 : -1;
 }
 
 /* Length, name, mode, trust: no two different hosts give the same bytes. */
-static void compute_binding(struct tls_host *host) {
+static void compute_binding(struct host_core *core, const struct trust *trust) {
     static const uint8_t NO_TRUST[SHA256_SIZE];
     struct sbuf bytes;
     sbuf_init(&bytes, 4096);
     sbuf_append_str(&bytes, "sallyport session 1\n");
-    sbuf_append_u64(&bytes, strlen(host->name));
+    sbuf_append_u64(&bytes, strlen(core->name));
     sbuf_append_char(&bytes, '\n');
-    sbuf_append_str(&bytes, host->name);
-    sbuf_append_char(&bytes, (char)('0' + (int)host->mode));
-    sbuf_append(&bytes, slice_make(host->trust ? trust_id(host->trust) : NO_TRUST, SHA256_SIZE));
+    sbuf_append_str(&bytes, core->name);
+    sbuf_append_char(&bytes, (char)('0' + (int)core->mode));
+    sbuf_append(&bytes, slice_make(trust ? trust_id(trust) : NO_TRUST, SHA256_SIZE));
     INVARIANT(!bytes.overflow);
-    sha256(sbuf_slice(&bytes), host->binding);
+    sha256(sbuf_slice(&bytes), core->binding);
     sbuf_fini(&bytes);
+}
+
+static void core_unref(struct host_core *core) {
+    if (!core || --core->refs > 0) {
+        return;
+    }
+    for (size_t i = 0; i < core->keypair_count; i++) {
+        sk_X509_pop_free(core->chains[i], X509_free);
+        keypair_unref(&core->keypairs[i]);
+    }
+    sk_X509_NAME_pop_free(core->ca_names, X509_NAME_free);
+    mem_free(core->chains);
+    mem_free(core->keypairs);
+    mem_free(core->name);
+    mem_free(core);
+}
+
+static int fill_core(struct host_core *core, const struct tls_host_source *source) {
+    core->name = mem_strdup(source->name);
+    core->mode = source->mode;
+    core->keypairs = NEW_ARRAY(struct keypair *, source->keypair_count);
+    core->chains = NEW_ARRAY(STACK_OF(X509) *, source->keypair_count);
+    for (size_t i = 0; i < source->keypair_count; i++) {
+        core->keypairs[i] = keypair_ref(source->keypairs[i]);
+        core->keypair_count++;
+        if (build_chain(core->keypairs[i], &core->chains[i]) != 0) {
+            return -1;
+        }
+    }
+    if (build_ca_names(core, source->trust) != 0) {
+        return -1;
+    }
+    compute_binding(core, source->trust);
+    return 0;
+}
+
+/* Takes over the reference of core. */
+static struct tls_host *host_of(struct host_core *core, struct trust *trust) {
+    struct tls_host *host = NEW(struct tls_host);
+    host->refs = 1;
+    host->core = core;
+    host->trust = trust ? trust_ref(trust) : NULL;
+    return host;
 }
 
 struct tls_host *tls_host_new(const struct tls_host_source *source, struct err *err) {
     if (check_source(source, err) != 0) {
         return NULL;
     }
-    struct tls_host *host = NEW(struct tls_host);
-    host->refs = 1;
-    host->name = mem_strdup(source->name);
-    host->mode = source->mode;
-    host->trust = source->trust ? trust_ref(source->trust) : NULL;
-    host->keypairs = NEW_ARRAY(struct keypair *, source->keypair_count);
-    host->chains = NEW_ARRAY(STACK_OF(X509) *, source->keypair_count);
-    for (size_t i = 0; i < source->keypair_count; i++) {
-        host->keypairs[i] = keypair_ref(source->keypairs[i]);
-        host->keypair_count++;
-        if (build_chain(host->keypairs[i], &host->chains[i]) != 0) {
-            goto failed;
-        }
+    struct host_core *core = NEW(struct host_core);
+    core->refs = 1;
+    if (fill_core(core, source) != 0) {
+        openssl_drain(err, "TLS settings of the hostname");
+        core_unref(core);
+        return NULL;
     }
-    if (build_ca_names(host) != 0) {
-        goto failed;
-    }
-    compute_binding(host);
-    return host;
+    return host_of(core, source->trust);
+}
 
-failed:
-    openssl_drain(err, "TLS settings of the hostname");
-    tls_host_unref(&host);
-    return NULL;
+struct tls_host *tls_host_with_crls(const struct tls_host *host, struct trust *trust) {
+    INVARIANT(host->trust && memcmp(trust_id(host->trust), trust_id(trust), SHA256_SIZE) == 0);
+    host->core->refs++;
+    return host_of(host->core, trust);
+}
+
+struct keypair *tls_host_keypair(const struct tls_host *host, size_t index) {
+    INVARIANT(index < host->core->keypair_count);
+    return host->core->keypairs[index];
 }
 
 struct tls_host *tls_host_ref(struct tls_host *host) {
@@ -132,35 +176,28 @@ void tls_host_unref(struct tls_host **host_ptr) {
     if (!host || --host->refs > 0) {
         return;
     }
-    for (size_t i = 0; i < host->keypair_count; i++) {
-        sk_X509_pop_free(host->chains[i], X509_free);
-        keypair_unref(&host->keypairs[i]);
-    }
-    sk_X509_NAME_pop_free(host->ca_names, X509_NAME_free);
+    core_unref(host->core);
     trust_unref(&host->trust);
-    mem_free(host->chains);
-    mem_free(host->keypairs);
-    mem_free(host->name);
     mem_free(host);
 }
 
-const char *tls_host_name(const struct tls_host *host) { return host->name; }
+const char *tls_host_name(const struct tls_host *host) { return host->core->name; }
 struct trust *tls_host_trust(const struct tls_host *host) {
     return host->trust;
 }
-enum client_certificate tls_host_mode(const struct tls_host *host) { return host->mode; }
-const uint8_t *tls_host_binding(const struct tls_host *host) { return host->binding; }
+enum client_certificate tls_host_mode(const struct tls_host *host) { return host->core->mode; }
+const uint8_t *tls_host_binding(const struct tls_host *host) { return host->core->binding; }
 
 static int apply_client_certificate(const struct tls_host *host, SSL *ssl) {
-    if (host->mode == CLIENT_CERTIFICATE_OFF) {
+    if (host->core->mode == CLIENT_CERTIFICATE_OFF) {
         SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
         return 0;
     }
-    bool is_required = host->mode == CLIENT_CERTIFICATE_REQUIRE;
+    bool is_required = host->core->mode == CLIENT_CERTIFICATE_REQUIRE;
     SSL_set_verify(ssl, SSL_VERIFY_PEER | (is_required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
-    if (host->ca_names) {
+    if (host->core->ca_names) {
         /* The SSL wants a list of its own and frees it; there is no way to share one. */
-        STACK_OF(X509_NAME) *names = SSL_dup_CA_list(host->ca_names);
+        STACK_OF(X509_NAME) *names = SSL_dup_CA_list(host->core->ca_names);
         if (!names) {
             return -1;
         }
@@ -170,14 +207,14 @@ static int apply_client_certificate(const struct tls_host *host, SSL *ssl) {
 }
 
 int tls_host_apply(const struct tls_host *host, SSL *ssl) {
-    for (size_t i = 0; i < host->keypair_count; i++) {
-        const struct keypair *keypair = host->keypairs[i];
+    for (size_t i = 0; i < host->core->keypair_count; i++) {
+        const struct keypair *keypair = host->core->keypairs[i];
         X509 *leaf = cert_x509(keypair_chain(keypair)->items[0]);
-        if (SSL_use_cert_and_key(ssl, leaf, keypair_key(keypair), host->chains[i], 1) != 1) {
+        if (SSL_use_cert_and_key(ssl, leaf, keypair_key(keypair), host->core->chains[i], 1) != 1) {
             goto failed;
         }
     }
-    if (SSL_set_session_id_context(ssl, host->binding, sizeof host->binding) != 1 ||
+    if (SSL_set_session_id_context(ssl, host->core->binding, sizeof host->core->binding) != 1 ||
         apply_client_certificate(host, ssl) != 0) {
         goto failed;
     }

@@ -35,10 +35,21 @@ def run(*arguments, **options):
     return subprocess.run([SALLYPORT, *map(str, arguments)], capture_output=True, text=True, timeout=60, **options)
 
 
+def children_of(pid):
+    found = {}
+    for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with contextlib.suppress(OSError):
+            words = pathlib.Path(f"/proc/{child}/cmdline").read_bytes().decode().split("\0")[1:-1]
+            if words:
+                found["control" if words[0] == "control" else " ".join(words)] = int(child)
+    return found
+
+
 class Gateway:
     """`sallyport run` with a configuration in a directory of its own. Use as a context manager."""
 
-    def __init__(self, directory, config, env=None):
+    def __init__(self, directory, config, env=None, program=SALLYPORT):
+        self.program = str(program)
         self.directory = pathlib.Path(directory)
         self.config = self.directory / "sallyport.yaml"
         self.stderr_file = self.directory / "stderr.log"
@@ -70,7 +81,7 @@ class Gateway:
 
     def start(self):
         with open(self.stderr_file, "ab") as stderr:
-            self.process = subprocess.Popen([SALLYPORT, "run", "-c", str(self.config)], cwd=self.directory,
+            self.process = subprocess.Popen([self.program, "run", "-c", str(self.config)], cwd=self.directory,
                                             stdout=subprocess.DEVNULL, stderr=stderr, env=self.env)
         wait_until(lambda: self.process.poll() is not None or " is ready" in self.errors(), "the gateway is ready")
         if self.process.poll() is not None:
@@ -112,10 +123,16 @@ class Gateway:
         last = [line for line in self.errors().splitlines() if "in force" in line][-1]
         assert ("reload failed" not in last) == ok, last
 
+    def children(self):
+        """The processes behind it, by what they are: {"control": pid, "worker 0": pid, ...}."""
+        return children_of(self.process.pid)
+
     @property
     def rss_kib(self):
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
+        """Of all its processes."""
+        pids = [self.process.pid, *self.children().values()]
+        status = [pathlib.Path(f"/proc/{pid}/status").read_text() for pid in pids]
+        return sum(int(re.search(r"VmRSS:\s+(\d+)", text).group(1)) for text in status)
 
     # logs ---------------------------------------------------------------------------------------------------------
 

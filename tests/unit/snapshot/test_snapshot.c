@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "../../../src/snapshot/build_priv.h"
 
 static const char config[] =
     "listeners:\n"
@@ -166,6 +167,156 @@ START_TEST(application_tags_are_stable) {
 }
 END_TEST
 
+/* ---- what generations share ---- */
+
+/* Another list in place of the one of devices.crl, as refresh.c makes it: without the entry, or with it. */
+static void swap_crl(struct resolved *resolved, bool has_entry, const char *number) {
+    static const struct testpki_revoked entries[] = {{"66", 1, 0}, {NULL, 0, 0}}, none[] = {{NULL, 0, 0}};
+    struct sbuf der;
+    struct err err;
+    enum crl_fault fault;
+    char digest[65];
+    sbuf_init(&der, 1 << 20);
+    testpki_crl(&(struct testpki_crl_spec){.issuer = &rig_pki()->devices,
+                                           .revoked = has_entry ? entries : none,
+                                           .number = number},
+                &der);
+    sha256_hex(sbuf_slice(&der), digest);
+    crl_unref(&resolved->crls[0].crl);
+    resolved->crls[0].crl = testpki_load(sbuf_slice(&der), &rig_pki()->devices, &fault, &err);
+    ck_assert_ptr_nonnull(resolved->crls[0].crl);
+    char *at = memmem(resolved->document.data, resolved->document.len, resolved->crls[0].digest, 64);
+    ck_assert_ptr_nonnull(at);
+    memcpy(at, digest, 64);
+    memcpy(resolved->crls[0].digest, digest, sizeof(digest));
+    sbuf_fini(&der);
+}
+
+static struct snapshot *after(const struct resolved *resolved, uint64_t generation, const struct snapshot *previous) {
+    struct err err;
+    struct snapshot *snapshot = snapshot_new_after(resolved, generation, rig_keys(), previous, &err);
+    ck_assert_msg(snapshot != NULL, "%s", err.text);
+    return snapshot;
+}
+
+static int64_t gauge_of(const struct snapshot *snapshot, enum metric metric, const char *name) {
+    for (size_t i = 0; i < snapshot->gauge_count; i++)
+        if (snapshot->gauges[i].metric == metric && strcmp(snapshot->gauges[i].name, name) == 0)
+            return snapshot->gauges[i].value;
+    return -1;
+}
+
+static void expect_status(const struct snapshot *snapshot, const struct testpki *certificate, int status) {
+    struct answer answer = rig_ask(snapshot, "https://a.test/", certificate);
+    ck_assert_int_eq(answer.status, status);
+    answer_fini(&answer);
+}
+
+START_TEST(a_generation_with_other_crls_shares_all_the_rest) {
+    struct resolved resolved;
+    rig_resolve(config, &resolved);
+    struct snapshot *first = after(&resolved, 1, NULL);
+    expect_status(first, &rig_pki()->revoked, 403);
+    swap_crl(&resolved, false, "8");
+    struct snapshot *second = after(&resolved, 2, first);
+    ck_assert_uint_eq(second->generation, 2);
+    ck_assert_ptr_eq(second->conf, first->conf);
+    ck_assert_ptr_eq(second->tls, first->tls);
+    ck_assert_ptr_eq(second->applications, first->applications);
+    ck_assert_ptr_eq(second->upstreams, first->upstreams);
+    ck_assert_uint_eq(second->gauge_count, first->gauge_count);
+    ck_assert_int_eq(gauge_of(first, METRIC_CRL_ENTRIES, "devices"), 1);
+    ck_assert_int_eq(gauge_of(second, METRIC_CRL_ENTRIES, "devices"), 0);
+    ck_assert_int_eq(gauge_of(second, METRIC_CERTIFICATE_NOT_AFTER, "fleet"),
+                     gauge_of(first, METRIC_CERTIFICATE_NOT_AFTER, "fleet"));
+    /* b.test trusts only a bundle without lists, d.test nobody. */
+    ck_assert_ptr_eq(host(second, "b.test")->tls, host(first, "b.test")->tls);
+    ck_assert_ptr_eq(host(second, "d.test")->tls, host(first, "d.test")->tls);
+    /* The others have a new trust, one for each set, that sessions are bound to as before. */
+    const struct hostname *old = host(first, "a.test"), *next = host(second, "a.test");
+    ck_assert_ptr_ne(next->trust, old->trust);
+    ck_assert_ptr_eq(next->trust, host(second, "x.a.test")->trust);
+    ck_assert_ptr_eq(next->trust, tls_host_trust(next->tls));
+    ck_assert_mem_eq(trust_id(next->trust), trust_id(old->trust), SHA256_SIZE);
+    ck_assert_mem_ne(trust_generation(next->trust), trust_generation(old->trust), SHA256_SIZE);
+    ck_assert_mem_eq(tls_host_binding(next->tls), tls_host_binding(old->tls), SHA256_SIZE);
+    ck_assert_int_eq(tls_host_mode(next->tls), tls_host_mode(old->tls));
+    ck_assert_str_eq(next->name, "a.test");
+    ck_assert(next->forward_cf && next->upstream == old->upstream);
+    ck_assert_ptr_eq(second->listeners[0].no_sni, next);
+    ck_assert_ptr_null(second->listeners[1].no_sni);
+    ck_assert_str_eq(second->listeners[1].address, "127.0.0.1:8444");
+    /* Each judges by its own lists, whatever becomes of the other. */
+    expect_status(first, &rig_pki()->revoked, 403);
+    expect_status(second, &rig_pki()->revoked, 200);
+    snapshot_unref(&first);
+    expect_status(second, &rig_pki()->revoked, 200);
+    swap_crl(&resolved, true, "9");
+    struct snapshot *third = after(&resolved, 3, second);
+    snapshot_unref(&second);
+    expect_status(third, &rig_pki()->revoked, 403);
+    expect_status(third, &rig_pki()->sensor, 200);
+    snapshot_unref(&third);
+    resolved_fini(&resolved);
+}
+END_TEST
+
+START_TEST(a_list_that_goes_leaves_no_reference) {
+    struct resolved resolved;
+    rig_resolve(config, &resolved);
+    struct snapshot *first = after(&resolved, 1, NULL);
+    const char *old_document = first->common->document;
+    swap_crl(&resolved, false, "8");
+    struct snapshot *second = after(&resolved, 2, first);
+    ck_assert_ptr_eq(second->common->document, old_document);
+    ck_assert_uint_eq(first->common->refs, 2);
+    snapshot_unref(&first);
+    ck_assert_uint_eq(second->common->refs, 1);
+    snapshot_unref(&second);
+    resolved_fini(&resolved);
+}
+END_TEST
+
+START_TEST(any_other_difference_is_built_anew_with_the_keys_there_were) {
+    struct resolved resolved, other;
+    rig_resolve(config, &resolved);
+    struct snapshot *first = after(&resolved, 1, NULL);
+    char *changed = mem_strdup(config);
+    memcpy(strstr(changed, "8KiB"), "9KiB", 4); /* as long as before */
+    rig_resolve(changed, &other);
+    struct snapshot *second = after(&other, 2, first);
+    ck_assert_ptr_ne(second->conf, first->conf);
+    ck_assert_uint_eq(second->h1_limits.head_size, 9 * 1024);
+    ck_assert_ptr_eq(second->tls, first->tls);
+    ck_assert_ptr_eq(tls_host_keypair(host(second, "a.test")->tls, 0), tls_host_keypair(host(first, "a.test")->tls, 0));
+    ck_assert_ptr_ne(host(second, "a.test")->trust, host(first, "a.test")->trust);
+    snapshot_unref(&first);
+    expect_status(second, &rig_pki()->sensor, 200);
+    snapshot_unref(&second);
+    mem_free(changed);
+    resolved_fini(&resolved);
+    resolved_fini(&other);
+}
+END_TEST
+
+START_TEST(sec_09_a_list_that_was_not_handed_over_derives_nothing) {
+    struct resolved resolved;
+    struct err err = {""};
+    rig_resolve(config, &resolved);
+    struct snapshot *first = after(&resolved, 1, NULL);
+    swap_crl(&resolved, false, "8");
+    resolved.crls[0].digest[0] ^= 1;
+    ck_assert_ptr_null(snapshot_new_after(&resolved, 2, rig_keys(), first, &err));
+    ck_assert_msg(strstr(err.text, "was not handed over") != NULL, "%s", err.text);
+    expect_status(first, &rig_pki()->revoked, 403);
+    /* Nor does something in a digest's place that is none. */
+    resolved.document.data[resolved.document.start + first->common->crl_places[0]] = '"';
+    ck_assert(!snapshot_is_derivable(first, &resolved));
+    snapshot_unref(&first);
+    resolved_fini(&resolved);
+}
+END_TEST
+
 Suite *snapshot_snapshot_suite(void);
 Suite *snapshot_snapshot_suite(void) {
     Suite *suite = suite_create("snapshot");
@@ -177,6 +328,10 @@ Suite *snapshot_snapshot_suite(void) {
     tcase_add_test(tcase, sec_09_nothing_half_made_comes_out);
     tcase_add_test(tcase, gauges_describe_the_generation);
     tcase_add_test(tcase, application_tags_are_stable);
+    tcase_add_test(tcase, a_generation_with_other_crls_shares_all_the_rest);
+    tcase_add_test(tcase, a_list_that_goes_leaves_no_reference);
+    tcase_add_test(tcase, any_other_difference_is_built_anew_with_the_keys_there_were);
+    tcase_add_test(tcase, sec_09_a_list_that_was_not_handed_over_derives_nothing);
     suite_add_tcase(suite, tcase);
     return suite;
 }
