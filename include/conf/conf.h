@@ -245,13 +245,12 @@ void conf_warning(struct conf_messages *messages, struct conf_pos pos, const cha
 void conf_messages_print(struct conf_messages *messages, struct sbuf *out);
 
 /* Reads and binds the YAML file and checks all that can be checked without opening other files: keys, types, limits,
- * names, references, duplicates, coverage of hostnames. With errors the result is NULL. Control side. */
+ * names, references, duplicates, coverage of hostnames. With errors it still returns what could be bound (NULL only if
+ * nothing could), so that the files it names can be looked at too and all errors be reported at once: texts may be
+ * absent then that are required, and nothing else may be done with it. Control side. */
 struct conf *conf_load(const char *path, struct conf_messages *messages);
-/* The same, but with errors it still returns what could be bound (NULL only if nothing could), so that the files it
- * names can be looked at too and all errors be reported at once. Texts may be absent that are required; nothing else
- * may be done with it. */
-struct conf *conf_load_partial(const char *path, struct conf_messages *messages);
-/* The same from memory, for tests and fuzzing; directory is what relative paths are relative to. */
+/* The same from memory, for tests and fuzzing, but NULL with any error; directory is what relative paths are relative
+ * to. */
 struct conf *conf_parse(struct slice yaml, const char *file, const char *directory, struct conf_messages *messages);
 void conf_free(struct conf **conf);
 
@@ -260,7 +259,6 @@ void conf_free(struct conf **conf);
 struct conf_pos conf_place(const struct conf *conf, const void *member, struct conf_pos fallback);
 
 /* Finds by name; NULL when absent. */
-const struct conf_hostname *conf_find_hostname(const struct conf *conf, const char *name);
 const struct conf_upstream *conf_find_upstream(const struct conf *conf, const char *name);
 const struct conf_group *conf_find_group(const struct conf *conf, const char *name);
 /* "common_name" for CONF_RULE_COMMON_NAME etc. Static. */

@@ -44,8 +44,6 @@ struct trust *trust_ref(struct trust *trust);
 void trust_unref(struct trust **trust);
 size_t trust_bundle_count(const struct trust *trust);
 const char *trust_bundle_name(const struct trust *trust, size_t index);
-/* Index of the bundle of that name, or -1. */
-int trust_bundle_index(const struct trust *trust, const char *name);
 /* SHA-256 over the set of bundles: certificates and options, not CRLs. What a session is bound to (sec-01). */
 const uint8_t *trust_id(const struct trust *trust);
 /* SHA-256 over trust_id and the digests of all CRLs: equal means that only time can change a verdict. */

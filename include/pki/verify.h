@@ -46,7 +46,6 @@ void verify_chain(const struct trust *trust, const struct cert *leaf, const stru
                   struct trace *trace, struct verify_report *report_out);
 /* The report of a hostname without CA bundle, or of a client that presented nothing. */
 void verify_none(struct verify_report *report_out);
-void verify_report_copy(struct verify_report *to, const struct verify_report *from);
 void verify_report_fini(struct verify_report *report);
 /* Can time alone have changed the verdict since? (notAfter, a CRL's nextUpdate, notBefore of a not-yet-valid one) */
 bool verify_is_current(const struct verify_report *report, time_t now);

@@ -33,9 +33,7 @@ struct application_table;
 
 struct application_table *application_table_new(void);
 void application_table_free(struct application_table **table);
-/* Checks a domain's form without adding it; for the configuration's error message. */
-MUST_CHECK int application_domain_check(const char *domain, struct err *err);
-/* domain must outlive the table. Two applications of equal domain: error. */
+/* domain must outlive the table. Errors: a form that is none, two applications of equal domain. */
 MUST_CHECK int application_table_add(struct application_table *table, const char *domain, void *value, struct err *err);
 /* host and path normalised. The most specific match, or NULL. */
 void *application_table_find(const struct application_table *table, struct slice host, struct slice path);

@@ -41,6 +41,7 @@ struct link_events {
  * retry after LINK_STALE). */
 struct link *link_acquire(struct pool *pool, const struct upstream *upstream, const struct endpoint *endpoint,
                           bool fresh, const struct link_events *events, void *owner);
+/* Did it come from the pool? For tests. */
 bool link_is_reused(const struct link *link);
 /* The request head; may be called at once, before the connection stands. arena takes the response's heads and must live
  * until link_release(). */

@@ -63,7 +63,7 @@ struct conf *conf_parse(struct slice yaml, const char *file, const char *directo
     return conf;
 }
 
-struct conf *conf_load_partial(const char *path, struct conf_messages *messages) {
+struct conf *conf_load(const char *path, struct conf_messages *messages) {
     struct sbuf content;
     sbuf_init(&content, CONF_FILE_MAX);
     struct err err;
@@ -72,30 +72,13 @@ struct conf *conf_load_partial(const char *path, struct conf_messages *messages)
     if (file_read(path, CONF_FILE_MAX, &content, &err) == 0)
         conf = parse_partial(sbuf_slice(&content), path, directory, messages);
     else
-        conf_error(messages, (struct conf_pos){1, 1}, "the configuration cannot be read: %s", err.text);
+        conf_error(messages, (struct conf_pos){1, 1}, "the configuration %s", err.text);
     mem_free(directory);
     sbuf_fini(&content);
     return conf;
 }
 
-struct conf *conf_load(const char *path, struct conf_messages *messages) {
-    size_t errors_before = messages->errors;
-    struct conf *conf = conf_load_partial(path, messages);
-    if (messages->errors > errors_before)
-        conf_free(&conf);
-    return conf;
-}
-
 /* A configuration has few of most things; the checks, which look up many, make maps of their own. */
-const struct conf_hostname *conf_find_hostname(const struct conf *conf, const char *name) {
-    for (size_t i = 0; i < conf->hostnames.count; i++) {
-        const char *own = conf->hostnames.items[i].name.text;
-        if (own && strcmp(own, name) == 0)
-            return &conf->hostnames.items[i];
-    }
-    return NULL;
-}
-
 const struct conf_upstream *conf_find_upstream(const struct conf *conf, const char *name) {
     for (size_t i = 0; i < conf->upstreams.count; i++) {
         const char *own = conf->upstreams.items[i].name.text;

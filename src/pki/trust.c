@@ -203,13 +203,6 @@ const char *trust_bundle_name(const struct trust *trust, size_t index) {
     return trust->bundles[index].name;
 }
 
-int trust_bundle_index(const struct trust *trust, const char *name) {
-    for (size_t i = 0; i < trust->count; i++)
-        if (strcmp(trust->bundles[i].name, name) == 0)
-            return (int)i;
-    return -1;
-}
-
 const uint8_t *trust_id(const struct trust *trust) { return trust->id; }
 const uint8_t *trust_generation(const struct trust *trust) { return trust->generation; }
 

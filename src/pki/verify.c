@@ -381,13 +381,6 @@ void verify_none(struct verify_report *report_out) {
     (void)snprintf(report_out->verified_text, sizeof(report_out->verified_text), "NONE");
 }
 
-void verify_report_copy(struct verify_report *to, const struct verify_report *from) {
-    *to = *from;
-    to->chain = (struct cert_list){NULL, 0};
-    for (size_t i = 0; i < from->chain.count; i++)
-        cert_list_add(&to->chain, from->chain.items[i]);
-}
-
 void verify_report_fini(struct verify_report *report) { cert_list_fini(&report->chain); }
 
 bool verify_is_current(const struct verify_report *report, time_t now) {

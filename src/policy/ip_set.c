@@ -67,5 +67,5 @@ bool ip_set_contains(const struct ip_set *set, const struct addr *addr) {
         else
             high = middle;
     }
-    return low > 0 && holds(&set->blocks[low - 1], &wanted);
+    return low > 0 && cidr_contains(&set->blocks[low - 1], addr);
 }

@@ -264,10 +264,10 @@ static void relay_failure(struct exchange *exchange, enum link_failure failure, 
         break;
     case FAILURE_ANSWER:
         snprintf(exchange->detail, sizeof exchange->detail, "%s: %s", exchange->endpoint->name, detail);
-        exchange_answer(exchange, failures[failure].reason, failures[failure].detail);
+        exchange_answer(exchange, relay_failure_reason(failure), failures[failure].detail);
         break;
     case FAILURE_CUT:
-        exchange_abort(exchange, ENDING_BY_UPSTREAM, failures[failure].reason, detail);
+        exchange_abort(exchange, ENDING_BY_UPSTREAM, relay_failure_reason(failure), detail);
         break;
     }
 }

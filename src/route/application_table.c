@@ -70,14 +70,6 @@ void application_table_free(struct application_table **table) {
 
 /* ---- adding ---- */
 
-int application_domain_check(const char *text, struct err *err) {
-    struct arena *arena = arena_new(1024);
-    struct domain domain;
-    int status = domain_parse(text, arena, &domain, err);
-    arena_free(arena);
-    return status;
-}
-
 /* Puts a starred host in its place among those of its suffix, unless it is there. */
 static struct host **find_starred_place(struct host **place, struct slice pattern) {
     while (*place && domain_compare_hosts((*place)->pattern, pattern) < 0)

@@ -229,7 +229,7 @@ int resolve_file(const char *path, const struct resolved *previous, struct conf_
     *resolved_out = (struct resolved){.secrets = NULL};
     if (conf_out)
         *conf_out = NULL;
-    struct conf *conf = conf_load_partial(path, messages);
+    struct conf *conf = conf_load(path, messages);
     int status = conf ? resolve(conf, previous, messages, resolved_out) : -1;
     if (status == 0 && conf_out) {
         *conf_out = conf;

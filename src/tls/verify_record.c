@@ -10,6 +10,8 @@
 
 #include "handshake_priv.h"
 
+#define KEY_BITS_MAX 8192
+
 /* The X509_V_ERR_* that makes OpenSSL send the alert we want. */
 static int error_for_alert(enum reason reason) {
     switch (reason) {
@@ -44,6 +46,12 @@ static void record_certificates(struct presented *presented, X509_STORE_CTX *sto
     }
 }
 
+/* Its owner's proof would cost several times what a handshake costs, whoever he is (sec-35). */
+static bool is_key_too_long(const struct cert *leaf) {
+    const EVP_PKEY *key = X509_get0_pubkey(cert_x509(leaf));
+    return key && EVP_PKEY_get_bits(key) > KEY_BITS_MAX;
+}
+
 int verify_record(X509_STORE_CTX *store, void *arg) {
     (void)arg;
     SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
@@ -65,6 +73,12 @@ int verify_record(X509_STORE_CTX *store, void *arg) {
          * ticket it has announced. */
         handshake->is_ticket_withheld = true;
         SSL_set_num_tickets(ssl, 0);
+    }
+    if (is_key_too_long(presented->leaf)) {
+        X509_STORE_CTX_set_error(store, X509_V_ERR_INVALID_PURPOSE); /* unsupported_certificate */
+        handshake_refuse(handshake, REASON_CERTIFICATE_INVALID,
+                         "the key of the client's certificate is longer than %d bits", KEY_BITS_MAX);
+        return 0;
     }
     X509_STORE_CTX_set_error(store, error_for_alert(reason));
     if (reason != REASON_NONE && tls_host_mode(handshake->host) == CLIENT_CERTIFICATE_REQUIRE) {

@@ -468,9 +468,8 @@ START_TEST(a_file_that_cannot_be_read_is_an_error_with_a_place) {
     sbuf_init(&out, 4096);
     ck_assert_ptr_null(conf_load("/nonexistent/x.yaml", &messages));
     conf_messages_print(&messages, &out);
-    ck_assert_str_eq(
-        sbuf_text(&out),
-        "/nonexistent/x.yaml:1:1: the configuration cannot be read: cannot be opened: No such file or directory\n");
+    ck_assert_str_eq(sbuf_text(&out),
+                     "/nonexistent/x.yaml:1:1: the configuration cannot be opened: No such file or directory\n");
     conf_messages_fini(&messages);
     sbuf_fini(&out);
 }

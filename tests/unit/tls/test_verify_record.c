@@ -221,6 +221,45 @@ START_TEST(a_weak_key_is_invalid_and_no_handshake_failure) {
 }
 END_TEST
 
+/* No real one: making it would take minutes. The refusal comes before the client's signature is looked at. */
+static EVP_PKEY *made_up_rsa_key(int bits) {
+    OSSL_PARAM_BLD *builder = OSSL_PARAM_BLD_new();
+    BIGNUM *n = BN_new();
+    EVP_PKEY *key = NULL;
+    ck_assert_int_eq(BN_rand(n, bits, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ODD), 1);
+    OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_N, n);
+    OSSL_PARAM_BLD_push_ulong(builder, OSSL_PKEY_PARAM_RSA_E, 65537);
+    OSSL_PARAM_BLD_push_ulong(builder, OSSL_PKEY_PARAM_RSA_D, 3);
+    OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(builder);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+    ck_assert_int_eq(EVP_PKEY_fromdata_init(ctx), 1);
+    ck_assert_int_eq(EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_KEYPAIR, params), 1);
+    EVP_PKEY_CTX_free(ctx);
+    OSSL_PARAM_free(params);
+    OSSL_PARAM_BLD_free(builder);
+    BN_free(n);
+    return key;
+}
+
+START_TEST(sec_35_a_very_long_key_is_refused_before_its_proof) {
+    static const struct {
+        int bits;
+        const char *detail;
+    } ROWS[] = {{8192, "did not prove"}, {8193, "longer than 8192 bits"}, {16384, "longer than 8192 bits"}};
+    for (size_t i = 0; i < sizeof ROWS / sizeof *ROWS; i++) {
+        struct testpki client = issue(
+            &(struct issue_plan){.common_name = "long", .issuer = &pki()->ca, .key = made_up_rsa_key(ROWS[i].bits)});
+        struct conn conn;
+        conn_do(&conn, rig, &(struct conn_plan){.sni = "a.test", .cert = &client, .version = VERSIONS[_i]});
+        ck_assert(conn.is_failed);
+        ck_assert_str_eq(reason_code(conn.failure.reason), "certificate_invalid");
+        ck_assert_msg(strstr(conn.failure.detail, ROWS[i].detail), "%d: %s", ROWS[i].bits, conn.failure.detail);
+        conn_fini(&conn);
+        testpki_free(&client);
+    }
+}
+END_TEST
+
 START_TEST(ed25519_and_rsa_clients_are_fine) {
     EVP_PKEY *keys[] = {testpki_key_rsa(2048), testpki_key_ed25519()};
     for (size_t i = 0; i < 2; i++) {
@@ -366,6 +405,7 @@ Suite *tls_verify_record_suite(void) {
     tcase_add_test(tcase, a_certificate_that_does_not_decode_is_certificate_invalid);
     tcase_add_loop_test(tcase, sec_35_a_certificate_list_over_the_limit_is_refused, 0, VERSION_COUNT);
     tcase_add_loop_test(tcase, a_weak_key_is_invalid_and_no_handshake_failure, 0, VERSION_COUNT);
+    tcase_add_loop_test(tcase, sec_35_a_very_long_key_is_refused_before_its_proof, 0, VERSION_COUNT);
     tcase_add_loop_test(tcase, ed25519_and_rsa_clients_are_fine, 0, VERSION_COUNT);
     tcase_add_test(tcase, sec_39_no_certificate_is_asked_for_after_the_handshake);
     tcase_add_test(tcase, a_key_on_a_curve_that_is_not_accepted_is_certificate_invalid);
