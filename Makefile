@@ -296,6 +296,9 @@ install: $(PROGRAM)
 	install -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/sallyport
 	install -m 644 $(wildcard *.md docs/*.md) $(DOC_DIR)
 	install -m 644 $(wildcard conf/*) $(DOC_DIR)/conf
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/sysusers.d
+	sed 's|/usr/local|$(PREFIX)|' conf/sallyport.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/sallyport.service
+	install -m 644 conf/sallyport.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/sallyport.conf
 
 clean:
 	rm -rf $(BUILD)

@@ -52,7 +52,7 @@
     X(WORKERS_SERVING, "value = how many workers take clients") \
     X(STOP, "value = 1: not ready for new clients; 2: exit") \
     /* control to master */ \
-    X(READY, "start-up, or a reload, is over") \
+    X(READY, "value = 0: start-up is over; 1: a reload, well or not") \
     X(EXITING, "value = exit status: the configuration is bad at start")
 /* clang-format on */
 

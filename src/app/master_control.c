@@ -27,9 +27,8 @@ static void tell_region(struct master *master, int index, int fd) {
 }
 
 void control_reload(struct master *master) {
-    master->wants_reload = !master->control.channel;
-    if (!master->wants_reload)
-        control_tell(master, &(struct ipc_message){.type = IPC_RELOAD});
+    master->wants_reload = true;
+    control_tell(master, &(struct ipc_message){.type = IPC_RELOAD});
 }
 
 /* ---- regions of the dead ---- */
@@ -106,6 +105,8 @@ static void on_message(void *arg, struct child *child, struct ipc_message *messa
         exchange_take(master, message);
     } else if (message->type == IPC_READY) {
         child_set_serving(child);
+        if (message->value == 1)
+            master->wants_reload = false;
         master_ready(master);
     } else if (message->type == IPC_EXITING) {
         master_fail(master, (int)message->value);

@@ -52,7 +52,7 @@ struct master {
     struct program program;
     struct child_events worker_events, control_events;
     struct child control;
-    bool wants_reload; /* HUP came when control could not take it */
+    bool wants_reload; /* HUP came, and no control has said yet that it is done */
     struct worker_slot workers[GENERATION_WORKERS_MAX];
     struct generation in_force;
     struct exchange exchange;

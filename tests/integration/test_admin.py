@@ -299,7 +299,10 @@ def test_a_left_over_socket_is_replaced_and_a_live_one_is_not(tmp_path, certs):
         second = run("run", "-c", gateway.config)
         assert second.returncode == 1 and "admin.sock" in second.stderr
         assert gateway.admin("/healthz")[0] == 200
-        gateway.process.kill()
+        pids = [*gateway.children().values(), gateway.process.pid]
+        for how in (signal.SIGSTOP, signal.SIGKILL):  # at one moment, like a power cut
+            for pid in pids:
+                os.kill(pid, how)
         gateway.process.wait()
         gateway.process = None
         assert (tmp_path / "admin.sock").exists()

@@ -95,7 +95,7 @@ KEYS = [
 ]
 
 # What this version does not do yet, and says so.
-LATER = ["workers=4", "user", "proxy_protocol", "trusted_forwarders=['10.0.0.0/8']", "crl.directory", "crl.urls",
+LATER = ["proxy_protocol", "trusted_forwarders=['10.0.0.0/8']", "crl.directory", "crl.urls",
          "forward_headers=['rfc9440']", "forward_headers=['cf_cert']", "forward_headers=['xfcc']", "forward_headers=['nginx']",
          "forward_headers=['traefik']", "forward_headers=['aws']", "request_headers", "upstream=https://127.0.0.1:3000", "session_duration",
          "regex", "balance", "health", "upstreams[0].tls", "retries"]

@@ -146,16 +146,17 @@ def test_a_request_in_progress_outlives_a_reload_that_moves_its_hostname(front):
 # ---- descriptors -------------------------------------------------------------------------------------------------
 
 def leave_descriptors(gateway, count):
-    """Sets the limit so that this many more can be opened; returns the limit there was."""
-    used = {int(fd) for fd in os.listdir(f"/proc/{gateway.process.pid}/fd")}
+    """Sets the limit of the (only) worker so that this many more can be opened; returns the limit there was."""
+    worker = gateway.children()["worker 0"]
+    used = {int(fd) for fd in os.listdir(f"/proc/{worker}/fd")}
     free = [fd for fd in range(max(used) + count + 2) if fd not in used]
-    limit = resource.prlimit(gateway.process.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(gateway.process.pid, resource.RLIMIT_NOFILE, (free[count], limit[1]))
+    limit = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (free[count], limit[1]))
     return limit
 
 
 def test_out_of_descriptors_accepting_pauses_and_the_rest_goes_on(front):
-    gateway, origin = front()
+    gateway, origin = front(more="workers: 1\n")
     with contextlib.ExitStack() as stack:
         held = stack.enter_context(gateway.connect("open.test"))
         assert held.request().status == 200
@@ -183,13 +184,13 @@ def test_out_of_descriptors_accepting_pauses_and_the_rest_goes_on(front):
 
 
 def test_out_of_descriptors_a_request_that_needs_one_is_told(front):
-    gateway, origin = front(upstream="pool_size: 0")
+    gateway, origin = front(upstream="pool_size: 0", more="workers: 1\n")
     with gateway.connect("open.test") as client:
         assert client.request().status == 200
         wait_until(lambda: not origin.open, "the upstream's connection is closed")
         limit = leave_descriptors(gateway, 0)
         response = client.request(path="/x")
         assert (response.status, response.reason) == (502, "upstream_unreachable")
-        resource.prlimit(gateway.process.pid, resource.RLIMIT_NOFILE, limit)
+        resource.prlimit(gateway.children()["worker 0"], resource.RLIMIT_NOFILE, limit)
         assert client.request().status == 200
     assert "out of file descriptors" in gateway.access(path="/x")[0]["detail"]

@@ -132,9 +132,10 @@ def test_a_running_worker_is_in_the_box(tmp_path, certs):
 
 
 def test_a_worker_of_an_ordinary_user_is_in_the_box(open_directory, program, certs, monkeypatch):
-    """Started by nobody, with nothing of root's."""
+    """Started by nobody, with nothing of root's but the privilege for low ports, as its systemd unit does."""
     launcher = open_directory / "launch"
-    change = f"setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups" if IS_ROOT else ""
+    low_ports = "--inh-caps=+net_bind_service --ambient-caps=+net_bind_service"
+    change = f"setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups {low_ports}" if IS_ROOT else ""
     launcher.write_text(f"#!/bin/sh\nexec {change} {program} \"$@\"\n")
     launcher.chmod(0o755)
     monkeypatch.setattr(harness, "SALLYPORT", str(launcher))

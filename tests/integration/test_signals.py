@@ -117,12 +117,6 @@ def test_stop_without_traffic_is_quick_and_clean(tmp_path, certs):
         gateway.error_file.unlink()
 
 
-def test_usr2_is_warned_about(gateway):
-    gateway.signal(signal.SIGUSR2)
-    wait_until(lambda: "USR2" in gateway.errors(), "a warning")
-    assert gateway.get("open.test").status == 200
-
-
 def test_a_storm_of_signals(gateway, certs):
     """HUP and USR1 as fast as they can be sent, with requests between them: each one is answered."""
     done = threading.Event()
