@@ -16,6 +16,8 @@ char *hex_upper(const void *bytes, size_t len, char *out);
 bool hex_decode(struct slice text, uint8_t *out);
 
 #define BASE64_SIZE(len) ((((len) + 2) / 3) * 4)
+/* What a character stands for, 0 to 63; -1 for any other. */
+int base64_value(char c);
 void base64_encode(struct slice bytes, struct sbuf *out);
 /* Padded or not; white space is skipped; false for anything else. */
 bool base64_decode(struct slice text, struct sbuf *out);

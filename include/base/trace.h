@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 
+#include "base/jsonw.h"
 #include "base/sbuf.h"
 
 enum trace_result { TRACE_INFO, TRACE_YES, TRACE_NO, TRACE_SKIPPED };
@@ -33,5 +34,8 @@ void trace_enter(struct trace *trace);
 void trace_leave(struct trace *trace);
 /* Indented text, one line an entry. */
 void trace_print(const struct trace *trace, struct sbuf *out);
+/* The member "trace": an array of {"depth","step","result","text"}; result is info, yes, no or skipped. trace may be
+ * NULL: an empty array. */
+void trace_write_json(const struct trace *trace, struct jsonw *json);
 
 #endif

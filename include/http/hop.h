@@ -16,8 +16,8 @@ bool header_is_hop_by_hop(struct slice name);
  * x-client-cert*, x-amzn-mtls-*, ssl-client-*, x-ssl-*, early-data, x-sallyport-*. Also x-forwarded-for, -proto, -host,
  * -port, -server, forwarded, x-real-ip, which are set anew. */
 bool header_is_reserved(struct slice name);
-/* Whether a Connection header of these nominates name. Reserved and end-to-end names that matter (Host, Cookie is fine)
- * are not protected by this: a nomination only ever removes what the client sent. */
+/* Whether a Connection header of these nominates name. Any name can be nominated: that only ever removes what was
+ * received, since what sallyport says (Host too) is added afterwards (sec-13). */
 bool header_is_nominated(const struct headers *headers, struct slice name);
 
 #endif

@@ -28,6 +28,8 @@ struct addr {
 /* "host:port", "[v6]:port", "*:port" (all IPv6 and IPv4), "unix:path". Numeric hosts only; the text in err says what
  * was expected. */
 MUST_CHECK int addr_parse(struct slice text, struct addr *addr_out, struct err *err);
+/* A numeric host without a port: "192.0.2.7", "2001:db8::1". The port becomes 0. */
+MUST_CHECK bool addr_parse_host(struct slice host, struct addr *addr_out);
 /* Splits "host:port" without resolving; port is required. */
 MUST_CHECK int addr_split(struct slice text, struct slice *host_out, uint16_t *port_out, struct err *err);
 /* Resolves a name (blocking; control side, at load). Fills at most max addresses. */

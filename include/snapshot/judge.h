@@ -41,6 +41,8 @@ struct answer {
     const struct hostname *hostname;       /* NULL: unknown */
     const struct application *application; /* the one that decided, or NULL */
 };
+/* Can this URL be asked for? -1 with err where its scheme or host cannot be one. */
+MUST_CHECK int judge_check_url(struct slice url, struct err *err);
 /* Judges offline: hostname by the URL's host, handshake rules (unknown hostname, require), verification, request line,
  * host, policy. A fragment is dropped, as clients do; a malformed path is the client's fault (bad_request). Returns 0,
  * or -1 with err for a URL whose scheme or host cannot be one: then there is nothing to finish. */

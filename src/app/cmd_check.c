@@ -10,7 +10,6 @@
 #include "app/config_path.h"
 #include "app/effective.h"
 #include "base/clock.h"
-#include "base/mem.h"
 #include "conf/conf.h"
 #include "snapshot/judge.h"
 
@@ -112,12 +111,10 @@ static int run_test(struct test_run *run, const struct conf_test *test) {
     struct trace trace;
     struct addr client;
     struct err err;
-    char address[ADDR_TEXT_SIZE];
+    int status = 0;
     trace_init(&trace);
-    /* resolve has proved that the address and the certificates are ones */
-    (void)snprintf(address, sizeof(address), strchr(test->ip.text, ':') ? "[%.64s]:0" : "%.64s:0", test->ip.text);
-    int status = addr_parse(slice_of(address), &client, &err);
-    if (status == 0 && test->certificate.content.ptr)
+    INVARIANT(addr_parse_host(slice_of(test->ip.text), &client)); /* as resolve has proved */
+    if (test->certificate.content.ptr)
         status = cert_list_from_pem(test->certificate.content, false, &certificates, &err);
     const struct question question = {.url = slice_of(test->url.text),
                                       .method = slice_of(test->method.text),

@@ -3,7 +3,6 @@
  * configuration as `run` does, builds a snapshot, asks judge_question() and shows what came out; decides nothing
  * itself.
  */
-#include <arpa/inet.h>
 #include <getopt.h>
 #include <stdio.h>
 
@@ -41,20 +40,6 @@ static void usage(FILE *out) {
 
 /* ---- options ---- */
 
-static bool parse_address(const char *text, struct addr *addr_out) {
-    struct sockaddr_in in = {.sin_family = AF_INET};
-    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
-    if (inet_pton(AF_INET, text, &in.sin_addr) == 1) {
-        addr_from_sockaddr((const struct sockaddr *)&in, sizeof in, addr_out);
-        return true;
-    }
-    if (inet_pton(AF_INET6, text, &in6.sin6_addr) == 1) {
-        addr_from_sockaddr((const struct sockaddr *)&in6, sizeof in6, addr_out);
-        return true;
-    }
-    return false;
-}
-
 /* Returns NULL, or what is wrong with the option's value. */
 static const char *take_option(int option, const char *value, struct options *options) {
     switch (option) {
@@ -72,7 +57,7 @@ static const char *take_option(int option, const char *value, struct options *op
         break;
     case 'i':
         options->has_client = true;
-        return parse_address(value, &options->client) ? NULL : "--ip: expected an IPv4 or IPv6 address";
+        return addr_parse_host(slice_of(value), &options->client) ? NULL : "--ip: expected an IPv4 or IPv6 address";
     case 't':
         return clock_parse(slice_of(value), &options->now) ? NULL : "--time: expected RFC 3339 or Unix seconds";
     case 'j':
@@ -139,22 +124,6 @@ static void write_text(const struct answer *answer, const struct trace *trace, s
     write_line(out, "hint", reason_hint(reason));
 }
 
-static void write_trace(const struct trace *trace, struct jsonw *json) {
-    static const char *const results[] = {
-        [TRACE_INFO] = "info", [TRACE_YES] = "yes", [TRACE_NO] = "no", [TRACE_SKIPPED] = "skipped"};
-    jsonw_open_array(json, "trace");
-    for (size_t i = 0; i < trace->count; i++) {
-        const struct trace_entry *entry = &trace->entries[i];
-        jsonw_open_object(json, NULL);
-        jsonw_int(json, "depth", entry->depth);
-        jsonw_str(json, "step", entry->what);
-        jsonw_str(json, "result", results[entry->result]);
-        jsonw_str(json, "text", entry->text);
-        jsonw_close_object(json);
-    }
-    jsonw_close_array(json);
-}
-
 static void write_json(const struct answer *answer, const struct trace *trace, struct sbuf *out) {
     const struct verdict *verdict = &answer->verdict;
     struct jsonw json;
@@ -170,7 +139,7 @@ static void write_json(const struct answer *answer, const struct trace *trace, s
     jsonw_str(&json, "policy", verdict->policy);
     jsonw_str(&json, "decision", verdict->decision);
     jsonw_str(&json, "cert_verified", answer->report.verified_text);
-    write_trace(trace, &json);
+    trace_write_json(trace, &json);
     jsonw_close_object(&json);
     sbuf_append_char(out, '\n');
 }

@@ -190,7 +190,6 @@ static int take_option(struct request *request, int code) {
 /* -1: help was asked for and given. */
 static int read_arguments(struct request *request, int argc, char **argv) {
     int code;
-    optind = 0; /* main has used getopt before */
     while ((code = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
         if (code == 'h') {
             fputs(USAGE, stdout);
@@ -354,22 +353,6 @@ static void json_chain(struct jsonw *json, const struct cert_list *chain) {
     jsonw_close_array(json);
 }
 
-static void json_trace(struct jsonw *json, const struct trace *trace) {
-    static const char *const results[] = {
-        [TRACE_INFO] = "info", [TRACE_YES] = "yes", [TRACE_NO] = "no", [TRACE_SKIPPED] = "skipped"};
-    jsonw_open_array(json, "trace");
-    for (size_t i = 0; trace != NULL && i < trace->count; i++) {
-        const struct trace_entry *entry = &trace->entries[i];
-        jsonw_open_object(json, NULL);
-        jsonw_int(json, "depth", entry->depth);
-        jsonw_str(json, "step", entry->what);
-        jsonw_str(json, "result", results[entry->result]);
-        jsonw_str(json, "text", entry->text);
-        jsonw_close_object(json);
-    }
-    jsonw_close_array(json);
-}
-
 static void print_json(const struct verify_report *report, const struct trace *trace) {
     struct sbuf out;
     struct jsonw json;
@@ -393,7 +376,7 @@ static void print_json(const struct verify_report *report, const struct trace *t
     json_time(&json, "not_after", report->not_after);
     json_time(&json, "crl_next_update", report->crl_next_update);
     json_chain(&json, &report->chain);
-    json_trace(&json, trace);
+    trace_write_json(trace, &json);
     jsonw_close_object(&json);
     (void)printf("%s\n", sbuf_text(&out));
     sbuf_fini(&out);

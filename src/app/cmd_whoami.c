@@ -74,11 +74,11 @@ int cmd_whoami(int argc, char **argv) {
     struct addr addr;
     struct err err;
     if (addr_parse(slice_of(address), &addr, &err) != 0) {
-        fprintf(stderr, "sallyport: whoami: --listen: %s\n", err.text);
+        fprintf(stderr, "sallyport whoami: --listen: %s\n", err.text);
         return 2;
     }
     if (serve(addr, &err) != 0) {
-        fprintf(stderr, "sallyport: whoami: %s\n", err.text);
+        fprintf(stderr, "sallyport whoami: %s\n", err.text);
         return 1;
     }
     return 0;

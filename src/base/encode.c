@@ -60,7 +60,7 @@ void base64_encode(struct slice bytes, struct sbuf *out) {
     sbuf_commit(out, BASE64_SIZE(bytes.len));
 }
 
-static int base64_value(char c) {
+int base64_value(char c) {
     if (c >= 'A' && c <= 'Z')
         return c - 'A';
     if (c >= 'a' && c <= 'z')

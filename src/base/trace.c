@@ -1,6 +1,6 @@
 /*
- * trace: the list of steps and its text form. What it prints may hold names out of a certificate, so they are made
- * harmless for a terminal.
+ * trace: the list of steps and its two forms, text and JSON. What it prints may hold names out of a certificate, so
+ * they are made harmless for a terminal.
  */
 #include "base/trace.h"
 
@@ -58,4 +58,20 @@ void trace_print(const struct trace *trace, struct sbuf *out) {
         sbuf_append_str(out, results[entry->result]);
         sbuf_append_char(out, '\n');
     }
+}
+
+void trace_write_json(const struct trace *trace, struct jsonw *json) {
+    static const char *const results[] = {
+        [TRACE_INFO] = "info", [TRACE_YES] = "yes", [TRACE_NO] = "no", [TRACE_SKIPPED] = "skipped"};
+    jsonw_open_array(json, "trace");
+    for (size_t i = 0; trace && i < trace->count; i++) {
+        const struct trace_entry *entry = &trace->entries[i];
+        jsonw_open_object(json, NULL);
+        jsonw_int(json, "depth", entry->depth);
+        jsonw_str(json, "step", entry->what);
+        jsonw_str(json, "result", results[entry->result]);
+        jsonw_str(json, "text", entry->text);
+        jsonw_close_object(json);
+    }
+    jsonw_close_array(json);
 }

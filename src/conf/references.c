@@ -62,6 +62,8 @@ static void names_require(struct checking *checking, const struct names *names, 
     struct sbuf hint;
     sbuf_init(&hint, 256);
     nearest_append(&nearest, &hint);
+    if (names == &checking->upstreams && strchr(name->text, ':'))
+        sbuf_append_str(&hint, "; one written inline is http://host:port");
     conf_error(checking->messages, name->pos, "%s %s names no %s%s", role,
                text_describe(checking->conf->arena, slice_of(name->text)), names->what, sbuf_text(&hint));
     sbuf_fini(&hint);

@@ -174,6 +174,8 @@ int addr_parse(struct slice text, struct addr *addr_out, struct err *err) {
     return 0;
 }
 
+bool addr_parse_host(struct slice host, struct addr *addr_out) { return set_numeric(addr_out, host, 0); }
+
 /* ---- names ---- */
 
 static bool is_known(const struct addr *addrs, size_t count, const struct addr *addr) {

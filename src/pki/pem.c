@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/encode.h"
+
 #define LINE_MAX_KEPT 80
 
 void pem_stream_init(struct pem_stream *pem, crl_read_fn *read, void *source, const char *label) {
@@ -65,16 +67,6 @@ bool pem_stream_find(struct pem_stream *pem) {
     return false;
 }
 
-static int value_of(int c) {
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 /* After '=': what a last group of two or three characters holds. Bytes written, -1 if it is none. */
 static int finish_group(struct pem_stream *pem, uint8_t *to) {
     int c = '=';
@@ -108,7 +100,7 @@ long pem_stream_read(void *arg, void *buf, size_t size) {
     if (pem->place == PEM_OUTSIDE)
         return 0;
     while (pem->place != PEM_BROKEN && size - done >= 3) {
-        int c = pem_peek(pem), value = value_of(c);
+        int c = pem_peek(pem), value = base64_value((char)c);
         if (c == '-')
             return finish_block(pem, (long)done);
         if (c >= 0)

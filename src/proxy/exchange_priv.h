@@ -41,7 +41,7 @@ void exchange_finish(struct exchange *exchange, enum ending_who who);
 void exchange_set_detail(struct exchange *exchange, const char *detail);
 /* Whose doing an ending with this reason is. */
 enum ending_who exchange_blame(enum reason reason);
-/* Is this what the client's own connection may go on after, or does it have to end with this response? */
+/* The connection of the client ends with this response. */
 void exchange_close_after(struct exchange *exchange);
 
 /* ---- steps.c ---- */

@@ -5,7 +5,6 @@
  */
 #include "snapshot/judge.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 
 bool judge_host(const struct snapshot *snapshot, const struct hostname *hostname, struct slice server_name,
@@ -84,10 +83,8 @@ struct asked {
     struct slice method;
 };
 
-static int parse_question(const struct question *question, struct arena *arena, struct asked *asked_out,
-                          struct err *err) {
-    struct slice url = slice_first(question->url, slice_index(question->url, '#'));
-    asked_out->method = question->method.len ? question->method : SLICE("GET");
+static int parse_url(struct slice text, struct arena *arena, struct asked *asked_out, struct err *err) {
+    struct slice url = slice_first(text, slice_index(text, '#'));
     asked_out->wrong_path = target_parse_url(url, arena, &asked_out->target);
     if (!asked_out->wrong_path)
         return 0;
@@ -96,8 +93,16 @@ static int parse_question(const struct question *question, struct arena *arena, 
         end++;
     const char *wrong = target_parse_url(slice_first(url, end), arena, &asked_out->target);
     if (wrong)
-        return err_set(err, "\"" SLICE_FMT "\" cannot be asked for: %s", SLICE_ARG(question->url), wrong);
+        return err_set(err, "\"" SLICE_FMT "\" cannot be asked for: %s", SLICE_ARG(text), wrong);
     return 0;
+}
+
+int judge_check_url(struct slice url, struct err *err) {
+    struct arena *arena = arena_new(1024);
+    struct asked asked;
+    int status = parse_url(url, arena, &asked, err);
+    arena_free(arena);
+    return status;
 }
 
 /* Ends without a policy's word. status 0: the handshake is refused. */
@@ -145,13 +150,12 @@ static bool is_refused_by_parser(const struct asked *asked, struct answer *answe
 
 static void judge_asked(const struct snapshot *snapshot, const struct question *question, const struct asked *asked,
                         struct identity *identity, struct answer *answer, struct trace *trace) {
-    struct sockaddr_in loopback = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct addr client;
-    addr_from_sockaddr((const struct sockaddr *)&loopback, sizeof loopback, &client);
+    struct addr loopback;
+    INVARIANT(addr_parse_host(SLICE("127.0.0.1"), &loopback));
     const struct facts facts = {.identity = identity,
                                 .report = &answer->report,
                                 .trust = answer->hostname->trust,
-                                .client = question->client ? question->client : &client,
+                                .client = question->client ? question->client : &loopback,
                                 .method = asked->method};
     judge_request(snapshot, answer->hostname, asked->target.host, &asked->target, &facts, trace, &answer->verdict,
                   &answer->application);
@@ -192,8 +196,8 @@ static void judge_steps(const struct snapshot *snapshot, const struct question *
 int judge_question(const struct snapshot *snapshot, const struct question *question, struct trace *trace,
                    struct answer *answer_out, struct err *err) {
     struct arena *arena = arena_new(1024);
-    struct asked asked = {.wrong_path = NULL};
-    int status = parse_question(question, arena, &asked, err);
+    struct asked asked = {.method = question->method.len ? question->method : SLICE("GET")};
+    int status = parse_url(question->url, arena, &asked, err);
     *answer_out = (struct answer){.status = 0};
     if (status == 0)
         judge_steps(snapshot, question, &asked, answer_out, trace);

@@ -9,6 +9,7 @@
 #include "policy/policy.h"
 #include "resolve_priv.h"
 #include "route/application_table.h"
+#include "snapshot/judge.h"
 #include "tls/tls_profile.h"
 
 #define ADDRESSES_MAX 16
@@ -228,19 +229,16 @@ static void check_applications(struct resolving *r) {
 /* ---- tests ---- */
 
 static void check_test(struct resolving *r, struct conf_test *test, size_t index) {
-    struct arena *scratch = arena_new(1024);
     struct addr addr;
-    if (test->ip.text) {
-        bool is_v6 = strchr(test->ip.text, ':') != NULL;
-        const char *with_port = arena_printf(scratch, is_v6 ? "[%s]:0" : "%s:0", test->ip.text);
-        if (addr_parse(slice_of(with_port), &addr, NULL) < 0)
-            conf_error(r->messages, test->ip.pos, "tests[%zu].ip: expected an address such as 192.0.2.7, found '%s'",
-                       index, test->ip.text);
-    }
+    struct err err;
+    if (test->url.text && judge_check_url(slice_of(test->url.text), &err) < 0)
+        conf_error(r->messages, test->url.pos, "tests[%zu].url: %s", index, err.text);
+    if (test->ip.text && !addr_parse_host(slice_of(test->ip.text), &addr))
+        conf_error(r->messages, test->ip.pos, "tests[%zu].ip: expected an address such as 192.0.2.7, found '%s'", index,
+                   test->ip.text);
     if (test->certificate.path.text)
         (void)resolve_certificates(r, &test->certificate, arena_printf(r->conf->arena, "tests[%zu].certificate", index),
                                    false);
-    arena_free(scratch);
 }
 
 void resolve_policies(struct resolving *r) {

@@ -85,15 +85,13 @@ int ticket_keys_open(const struct ticket_keys *keys, const unsigned char *name, 
 #define TICKET_SENT_BYTES_MAX 4096 /* certificates after the leaf */
 #define TICKET_SENT_COUNT_MAX 16
 #define TICKET_LEAF_BYTES_MAX 16384 /* a ticket's length has 16 bits */
-#define TICKET_DATA_MAX (1 + 3 * SHA256_SIZE + 3 * 8 + 1 + TICKET_SENT_BYTES_MAX + 2 * TICKET_SENT_COUNT_MAX)
+#define TICKET_DATA_MAX (1 + 2 * SHA256_SIZE + 2 * 8 + 1 + TICKET_SENT_BYTES_MAX + 2 * TICKET_SENT_COUNT_MAX)
 
 struct ticket_data {
-    uint8_t binding[SHA256_SIZE];          /* tls_host_binding */
-    uint8_t trust_generation[SHA256_SIZE]; /* that the chain was last judged under; zeros without trust */
-    uint8_t anchor[SHA256_SIZE];           /* zeros without a certificate */
+    uint8_t binding[SHA256_SIZE]; /* tls_host_binding */
+    uint8_t anchor[SHA256_SIZE];  /* zeros without a certificate */
     int64_t first_authenticated;
     int64_t not_after;                        /* earliest of the chain; 0 without a certificate */
-    int64_t crl_next_update;                  /* 0: none */
     struct slice sent[TICKET_SENT_COUNT_MAX]; /* DER, in TLS order */
     size_t sent_count;
 };

@@ -38,11 +38,9 @@ size_t ticket_data_encode(const struct ticket_data *data, uint8_t out[TICKET_DAT
     uint8_t *at = out;
     *at++ = TICKET_VERSION;
     at = put(at, data->binding, SHA256_SIZE);
-    at = put(at, data->trust_generation, SHA256_SIZE);
     at = put(at, data->anchor, SHA256_SIZE);
     at = put_number(at, (uint64_t)data->first_authenticated, 8);
     at = put_number(at, (uint64_t)data->not_after, 8);
-    at = put_number(at, (uint64_t)data->crl_next_update, 8);
     *at++ = (uint8_t)data->sent_count;
     for (size_t i = 0; i < data->sent_count; i++) {
         at = put_number(at, data->sent[i].len, 2);
@@ -90,11 +88,9 @@ bool ticket_data_decode(struct slice bytes, struct ticket_data *data_out) {
         return false;
     }
     take_digest(&reader, data_out->binding);
-    take_digest(&reader, data_out->trust_generation);
     take_digest(&reader, data_out->anchor);
     data_out->first_authenticated = (int64_t)take_number(&reader, 8);
     data_out->not_after = (int64_t)take_number(&reader, 8);
-    data_out->crl_next_update = (int64_t)take_number(&reader, 8);
     size_t count = (size_t)take_number(&reader, 1);
     if (count > TICKET_SENT_COUNT_MAX) {
         return false;

@@ -42,18 +42,13 @@ static int64_t earlier(int64_t a, int64_t b) { return b != 0 && b < a ? b : a; }
 
 static void describe_session(const struct handshake *handshake, const struct presented *presented,
                              struct ticket_data *data) {
-    const struct trust *trust = tls_host_trust(handshake->host);
     memcpy(data->binding, tls_host_binding(handshake->host), SHA256_SIZE);
     data->first_authenticated = presented->first_authenticated;
-    if (trust) {
-        memcpy(data->trust_generation, trust_generation(trust), SHA256_SIZE);
-    }
     if (!presented->leaf) {
         return;
     }
     memcpy(data->anchor, presented->report.anchor_sha256, SHA256_SIZE);
     data->not_after = presented->report.not_after;
-    data->crl_next_update = presented->report.crl_next_update;
     for (size_t i = 0; i < presented->sent.count; i++) {
         data->sent[data->sent_count++] = cert_der(presented->sent.items[i]);
     }
@@ -83,7 +78,7 @@ int ticket_generate(SSL *ssl, void *arg) {
 
     /* The lifetime that the client is told: no longer than it would be honoured. */
     int64_t until = data.first_authenticated + tls_profile_session_timeout(handshake->profile);
-    until = earlier(earlier(until, data.not_after), data.crl_next_update);
+    until = earlier(earlier(until, data.not_after), presented->report.crl_next_update);
     SSL_SESSION *session = SSL_get_session(ssl);
     (void)SSL_SESSION_set_timeout(session, until > now ? (long)(until - now) : 1);
     return SSL_SESSION_set1_ticket_appdata(session, bytes, len);

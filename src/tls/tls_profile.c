@@ -78,7 +78,7 @@ static int check_cipher_words(SSL_CTX *ctx, const char *list, struct err *err) {
     return 0;
 }
 
-/* Is there a TLS 1.2 cipher that encrypts and authenticates? OpenSSL takes lists of others, and then refuses clients. */
+/* Is there a TLS 1.2 cipher that encrypts and authenticates? OpenSSL takes other lists too, then refuses clients. */
 static bool has_usable_cipher(SSL_CTX *ctx) {
     STACK_OF(SSL_CIPHER) *ciphers = SSL_CTX_get_ciphers(ctx);
     for (int i = 0; i < sk_SSL_CIPHER_num(ciphers); i++) {

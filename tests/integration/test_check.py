@@ -97,7 +97,7 @@ def test_a_url_that_cannot_be_asked_for_is_an_error_of_the_file(config):
     path = config('  - {url: "ftp://app.test/", expect: deny}\n')
     done = run("check", "-c", path)
     assert done.returncode == 2
-    assert errors(done).startswith(f"{path}:13:11: test: ")
+    assert errors(done).startswith(f"{path}:13:11: tests[0].url: ")
 
 
 def test_print_shows_what_is_in_force(config, certs):

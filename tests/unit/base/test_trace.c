@@ -21,6 +21,19 @@ START_TEST(prints_steps_with_their_parts) {
                                       "  rule: everyone => yes\n"
                                       "  rule: a\\x1b[2Jb => skipped\n"
                                       "verdict: deny\n");
+    struct jsonw json;
+    sbuf_clear(&out);
+    jsonw_init(&json, &out);
+    jsonw_open_object(&json, NULL);
+    trace.count = 3;
+    trace_write_json(&trace, &json);
+    trace.count = 5;
+    jsonw_close_object(&json);
+    ck_assert_str_eq(
+        sbuf_text(&out),
+        "{\"trace\":[{\"depth\":0,\"step\":\"hostname\",\"result\":\"info\",\"text\":\"iot.example.test\"},"
+        "{\"depth\":0,\"step\":\"policy\",\"result\":\"no\",\"text\":\"\\\"devices\\\"\"},"
+        "{\"depth\":1,\"step\":\"rule\",\"result\":\"yes\",\"text\":\"everyone\"}]}");
     sbuf_fini(&out);
     trace_fini(&trace);
 }

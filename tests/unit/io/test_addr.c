@@ -303,6 +303,22 @@ START_TEST(no_block_contains_a_unix_peer) {
 }
 END_TEST
 
+START_TEST(a_host_is_parsed_without_a_port) {
+    static const char *const refused[] = {"",          "[::1]",   "192.0.2.7:1", "192.0.2.7/32",
+                                          "localhost", "192.0.2", "::g",         " ::1"};
+    struct addr addr;
+    char text[ADDR_TEXT_SIZE];
+    ck_assert(addr_parse_host(SLICE("192.0.2.7"), &addr));
+    ck_assert_str_eq(addr_format(&addr, text), "192.0.2.7:0");
+    ck_assert(addr_parse_host(SLICE("2001:db8::1"), &addr));
+    ck_assert_str_eq(addr_format_host(&addr, text), "2001:db8::1");
+    ck_assert(addr_parse_host(SLICE("::ffff:192.0.2.7"), &addr));
+    ck_assert_str_eq(addr_format_host(&addr, text), "192.0.2.7");
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        ck_assert_msg(!addr_parse_host(slice_of(refused[i]), &addr), "%s", refused[i]);
+}
+END_TEST
+
 #define ROWS(table) (int)(sizeof(table) / sizeof *(table))
 
 Suite *io_addr_suite(void);
@@ -313,6 +329,7 @@ Suite *io_addr_suite(void) {
     tcase_add_loop_test(tcase, other_texts_are_refused_and_quoted, 0, ROWS(REFUSED));
     tcase_add_test(tcase, bytes_behind_a_nul_are_not_overlooked);
     tcase_add_loop_test(tcase, host_and_port_are_split, 0, ROWS(SPLITS));
+    tcase_add_test(tcase, a_host_is_parsed_without_a_port);
     tcase_add_test(tcase, a_mapped_peer_becomes_ipv4);
     tcase_add_test(tcase, an_unnamed_unix_peer_has_a_text);
     tcase_add_loop_test(tcase, loopback_is_told_apart, 0, ROWS(LOOPBACKS));

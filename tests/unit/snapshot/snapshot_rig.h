@@ -1,8 +1,10 @@
 /*
  * snapshot_rig: snapshots without a file system, for the tests of snapshot/. YAML goes through conf_parse(); what
- * resolve would read from disk comes from a PKI made in memory, by the base name of the path: server-a.pem,
- * server-b.pem with -key.pem   certificates of the gateway devices-ca.pem, fleet-ca.pem               CAs of clients
- *   devices.crl                                a CRL of devices-ca with "revoked" on it
+ * resolve would read from disk comes from a PKI made in memory, by the base name of the path:
+ *
+ *   server-a.pem, server-b.pem, -key.pem  certificates of the gateway
+ *   devices-ca.pem, fleet-ca.pem          CAs of clients
+ *   devices.crl                           a CRL of devices-ca with "revoked" on it
  */
 #ifndef SALLYPORT_TESTS_SNAPSHOT_SNAPSHOT_RIG_H
 #define SALLYPORT_TESTS_SNAPSHOT_SNAPSHOT_RIG_H

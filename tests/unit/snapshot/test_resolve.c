@@ -123,8 +123,8 @@ static void teardown(void) {
 
 /* The places in a configuration that tests change. */
 struct plan {
-    const char *bundle, *crl, *crl_more, *certificate, *key, *token, *test_certificate, *more, *host_more, *admin,
-        *address, *rule, *server;
+    const char *bundle, *crl, *crl_more, *certificate, *key, *token, *test, *test_certificate, *more, *host_more,
+        *admin, *address, *rule, *server;
 };
 
 static const char *or_else(const char *text, const char *otherwise) { return text ? text : otherwise; }
@@ -145,14 +145,15 @@ static char *yaml_of(const struct plan *plan) {
         "    upstream: u\n"
         "%s"
         "upstreams: [{name: u, servers: ['%s']}]\n"
-        "tests: [{url: 'https://a.test/', certificate: %s, expect: allow}]\n"
+        "tests: [{%s, certificate: %s, expect: allow}]\n"
         "applications: [{name: p, domain: a.test, policies: [{name: x, decision: allow, include: [%s]}]}]\n"
         "%s",
         or_else(plan->address, "127.0.0.1:0"), or_else(plan->admin, "127.0.0.1:1"), or_else(plan->token, "token"),
         or_else(plan->bundle, "ca.pem"), or_else(plan->crl, "ca.crl"), or_else(plan->crl_more, ""),
         or_else(plan->certificate, "a.pem"), or_else(plan->key, "a-key.pem"), or_else(plan->host_more, ""),
-        or_else(plan->server, "127.0.0.1:3000"), or_else(plan->test_certificate, "client.pem"),
-        or_else(plan->rule, "{certificate: {}}"), or_else(plan->more, ""));
+        or_else(plan->server, "127.0.0.1:3000"), or_else(plan->test, "url: 'https://a.test/'"),
+        or_else(plan->test_certificate, "client.pem"), or_else(plan->rule, "{certificate: {}}"),
+        or_else(plan->more, ""));
 }
 
 /* Messages without the path in front of the line and with the directory left out; the caller frees. *resolved_out is
@@ -550,7 +551,7 @@ START_TEST(several_lists_in_a_pem_file_share_its_digest) {
 }
 END_TEST
 
-START_TEST(addresses_rules_and_tls_settings_are_proved) {
+START_TEST(addresses_rules_tls_settings_and_tests_are_proved) {
     static const struct {
         struct plan plan;
         const char *said;
@@ -570,6 +571,9 @@ START_TEST(addresses_rules_and_tls_settings_are_proved) {
         {{.more = "groups: [{name: g, include: [{ip: 1}]}]\n"}, "f:16:35: rule ip: "},
         {{.more = "tls: {ciphers: 'NO-SUCH'}\n"}, "f:16:16: tls.ciphers: no "},
         {{.more = "tls: {groups: 'P-1'}\n"}, "f:16:15: tls.groups: "},
+        {{.test = "url: a.test"}, "f:14:15: tests[0].url: \"a.test\" cannot be asked for: "},
+        {{.test = "url: 'https://a.test/', ip: '1:0'"},
+         "f:14:38: tests[0].ip: expected an address such as 192.0.2.7, found '1:0'"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         expect_part(&rows[i].plan, rows[i].said, false);
@@ -631,7 +635,7 @@ Suite *snapshot_resolve_suite(void) {
     tcase_add_test(tcase, sec_29_nor_under_another_file_name);
     tcase_add_test(tcase, sec_29_a_kept_crl_belongs_to_a_ca_of_the_bundle);
     tcase_add_test(tcase, several_lists_in_a_pem_file_share_its_digest);
-    tcase_add_test(tcase, addresses_rules_and_tls_settings_are_proved);
+    tcase_add_test(tcase, addresses_rules_tls_settings_and_tests_are_proved);
     tcase_add_test(tcase, sec_47_an_admin_address_beyond_loopback_is_warned_about);
     tcase_add_test(tcase, application_domains_are_proved);
     suite_add_tcase(suite, tcase);

@@ -8,10 +8,8 @@ static const char CERT_A[] = "first certificate";
 static const char CERT_B[] = "second";
 
 static struct ticket_data sample(void) {
-    struct ticket_data data = {
-        .first_authenticated = 1900000000, .not_after = 4102444800, .crl_next_update = -1, .sent_count = 2};
+    struct ticket_data data = {.first_authenticated = 1900000000, .not_after = 4102444800, .sent_count = 2};
     memset(data.binding, 1, SHA256_SIZE);
-    memset(data.trust_generation, 2, SHA256_SIZE);
     memset(data.anchor, 3, SHA256_SIZE);
     data.sent[0] = slice_of(CERT_A);
     data.sent[1] = slice_of(CERT_B);
@@ -24,11 +22,9 @@ START_TEST(what_is_encoded_is_decoded) {
     size_t len = ticket_data_encode(&data, bytes);
     ck_assert(ticket_data_decode(slice_make(bytes, len), &back));
     ck_assert_mem_eq(back.binding, data.binding, SHA256_SIZE);
-    ck_assert_mem_eq(back.trust_generation, data.trust_generation, SHA256_SIZE);
     ck_assert_mem_eq(back.anchor, data.anchor, SHA256_SIZE);
     ck_assert_int_eq(back.first_authenticated, data.first_authenticated);
     ck_assert_int_eq(back.not_after, data.not_after);
-    ck_assert_int_eq(back.crl_next_update, data.crl_next_update);
     ck_assert_uint_eq(back.sent_count, 2);
     ck_assert(slice_eq(back.sent[0], data.sent[0]) && slice_eq(back.sent[1], data.sent[1]));
 }
@@ -50,7 +46,7 @@ START_TEST(another_version_or_count_is_refused) {
     struct ticket_data data = sample(), back;
     uint8_t bytes[TICKET_DATA_MAX];
     size_t len = ticket_data_encode(&data, bytes);
-    size_t count_at = 1 + 3 * SHA256_SIZE + 24;
+    size_t count_at = 1 + 2 * SHA256_SIZE + 16;
     ck_assert_uint_eq(bytes[count_at], 2);
     for (int count = 0; count < 256; count++) {
         bytes[count_at] = (uint8_t)count;
