@@ -167,6 +167,8 @@ static void on_ended(void *arg, struct child *child, const char *how) {
     exchange_worker_ended(master, slot);
     tell_serving(master);
     if (master->state > MASTER_SERVING || !was_wanted || child->index >= (int)master->in_force.workers) {
+        if (child->exit_status != 0 && master->state < MASTER_ENDING)
+            log_error("%s %s before it was done", child_name(child), how);
         child_forget(child);
     } else {
         log_error("%s %s; starting another", child_name(child), how);

@@ -63,13 +63,14 @@ static void adopt(struct sockets *sockets, struct socket_address *at, const stru
     at->is_shared = wanted->sa.sa_family == AF_UNIX || (at->count > 0 && !can_be_shared_out(at->fds[0]));
 }
 
-static void drop_inherited(struct sockets *sockets) {
+static void drop_inherited(struct sockets *sockets, bool is_in_force) {
     char text[ADDR_TEXT_SIZE];
     for (size_t i = 0; i < sockets->inherited_count; i++) {
         if (sockets->inherited[i].fd < 0)
             continue;
-        log_warning("the socket of %s was handed in, but no listener has this address",
-                    addr_format(&sockets->inherited[i].addr, text));
+        if (is_in_force)
+            log_warning("the socket of %s was handed in, but no listener has this address",
+                        addr_format(&sockets->inherited[i].addr, text));
         (void)close(sockets->inherited[i].fd);
     }
     mem_free(sockets->inherited);
@@ -215,7 +216,7 @@ void sockets_commit(struct sockets *sockets, const struct generation *in_force) 
         open_prepared(at);
     }
     if (is_first)
-        drop_inherited(sockets);
+        drop_inherited(sockets, true);
 }
 
 bool sockets_send(const struct sockets *sockets, const struct generation *generation, unsigned worker,
@@ -253,6 +254,6 @@ void sockets_close(struct sockets *sockets) {
 }
 
 void sockets_fini(struct sockets *sockets) {
-    drop_inherited(sockets);
+    drop_inherited(sockets, false);
     sockets_close(sockets);
 }

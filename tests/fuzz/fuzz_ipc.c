@@ -1,20 +1,42 @@
-/* fuzz_ipc: whatever a worker sends is a message within its bounds or is refused; what is accepted is encoded to the
- * same bytes. */
+/*
+ * fuzz_ipc: whatever a process sends is a message within its bounds or is refused, and what is accepted is encoded to
+ * the same bytes. The input is cut into frames at its length prefixes (2 bytes each); a generation is collected from
+ * those that are items of one, as master, control and workers do.
+ */
 #include <stdint.h>
 #include <string.h>
 
+#include "app/generation.h"
 #include "base/err.h"
-#include "ipc/channel.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    struct ipc_message message;
+static bool take_frame(struct slice frame, struct generation *generation) {
     static char again[IPC_FRAME_MAX];
-    if (!ipc_decode(slice_make(data, size), &message))
-        return 0;
+    struct ipc_message message;
+    if (!ipc_decode(frame, &message))
+        return false;
     INVARIANT(message.type > IPC_NONE && message.type < IPC_TYPE_COUNT && message.fd_count == 0);
     INVARIANT(message.text.len <= IPC_TEXT_MAX && ipc_type_name(message.type)[0] != '\0');
-    INVARIANT(ipc_encode(&message, again) == size && memcmp(again, data, size) == 0);
+    INVARIANT(ipc_encode(&message, again) == frame.len && memcmp(again, frame.ptr, frame.len) == 0);
+    (void)generation_take(generation, &message);
+    INVARIANT(generation->crl_count + generation->listener_count <= GENERATION_ITEMS_MAX);
+    INVARIANT(generation->fault[0] != '\0' || generation->number == 0 ||
+              (generation->workers >= 1 && generation->workers <= GENERATION_WORKERS_MAX));
+    return true;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    struct generation generation;
+    struct slice rest = slice_make(data, size);
+    generation_init(&generation);
+    (void)take_frame(rest, &generation);
+    while (rest.len >= 2) {
+        size_t len = (uint8_t)rest.ptr[0] | (size_t)(uint8_t)rest.ptr[1] << 8;
+        rest = slice_after(rest, 2);
+        (void)take_frame(slice_first(rest, len), &generation);
+        rest = slice_after(rest, len);
+    }
+    generation_fini(&generation);
     return 0;
 }

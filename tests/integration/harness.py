@@ -109,6 +109,8 @@ class Gateway:
             process.wait()
             raise AssertionError("did not stop: " + self.stderr())
         assert process.returncode == expect, f"exit {process.returncode}: {self.stderr()}"
+        # Of its children too.
+        assert not re.search(r"Sanitizer|runtime error:|broken invariant", self.stderr()), self.stderr()
 
     def signal(self, number):
         self.process.send_signal(number)
