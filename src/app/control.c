@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "app/config_path.h"
 #include "app/processes.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -138,7 +137,7 @@ static int control_run(struct control *control, struct err *err) {
 
 int cmd_control(int argc, char **argv) {
     struct err err = {""};
-    struct control control = {.config_path = default_config_path()};
+    struct control control = {.config_path = ""}; /* master says which */
     if (process_begin("sp-control") != 0)
         return 2;
     for (int option; (option = getopt(argc, argv, "c:")) != -1;)

@@ -156,7 +156,7 @@ def leave_descriptors(gateway, count):
 
 
 def test_out_of_descriptors_accepting_pauses_and_the_rest_goes_on(front):
-    gateway, origin = front(more="workers: 1\n")
+    gateway, origin = front(more="workers: 1\nuser: root\n")
     with contextlib.ExitStack() as stack:
         held = stack.enter_context(gateway.connect("open.test"))
         assert held.request().status == 200
@@ -184,7 +184,7 @@ def test_out_of_descriptors_accepting_pauses_and_the_rest_goes_on(front):
 
 
 def test_out_of_descriptors_a_request_that_needs_one_is_told(front):
-    gateway, origin = front(upstream="pool_size: 0", more="workers: 1\n")
+    gateway, origin = front(upstream="pool_size: 0", more="workers: 1\nuser: root\n")
     with gateway.connect("open.test") as client:
         assert client.request().status == 200
         wait_until(lambda: not origin.open, "the upstream's connection is closed")
