@@ -101,7 +101,7 @@ static void settle_offers(struct crl_watch *watch, const char *why) {
                                       .detail = is_ok ? "" : why};
         const char *result = is_ok ? "ok" : "rejected";
         if (is_ok)
-            log_info("CA bundle '%s': the CRL of %s in %s is in force: %zu entries", offer->bundle,
+            log_info("CA bundle '%s': the CRL of %s in %s took effect: %zu entries", offer->bundle,
                      crl_issuer_text(offer->crl), offer->path, crl_count(offer->crl));
         metric_add(METRIC_CRL_REFRESH, 1, offer->bundle, result);
         observe_crl(watch->audit, &news, result, watch->generation);

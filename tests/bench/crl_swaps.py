@@ -134,6 +134,13 @@ def make_config(directory, ca, hostnames):
              "audit": str(directory / "audit.log")})
 
 
+def rest(crl, path, count, seconds):
+    """What this script itself costs while it swaps, without a swap: lists that nobody watches."""
+    for _ in range(count):
+        crl.write(path.with_name("unwatched.crl"))
+        time.sleep(seconds)
+
+
 def swap(gateway, crl, path, count):
     """Replaces the list count times; returns how long each took from the rename to its audit line."""
     took = []
@@ -189,10 +196,10 @@ def run(options, directory):
 
 def measure(options, gateway, crl, path, stop, loader):
     pids = processes(gateway)
-    swap(gateway, crl, path, max(2, options.swaps // 10))
+    usual = quantile(swap(gateway, crl, path, max(2, options.swaps // 10)), .5)
     before = {name: rss_mib(pid) for name, pid in pids.items()}
     phases, took = [], []
-    spent = {name: [0.0, 0.0, 0.0] for name in pids}
+    spent = {name: [0.0, 0.0] for name in pids}
     each = max(1, options.swaps // options.rounds)
     for _ in range(options.rounds):
         for is_swapping in (False, True):
@@ -200,13 +207,11 @@ def measure(options, gateway, crl, path, stop, loader):
             if is_swapping:
                 took += swap(gateway, crl, path, each)
             else:
-                time.sleep(max(3.0, sum(took[-each:])))
+                rest(crl, path, each, usual)
             end = time.monotonic()
             phases.append((start, end, is_swapping))
             for n, p in pids.items():
                 spent[n][is_swapping] += cpu_ms(p) - cpu[n]
-            for n in pids:
-                spent[n][2] += (end - start) * (1 if is_swapping else -1)
     after = {name: rss_mib(pid) for name, pid in pids.items()}
     stop.touch()
     samples = json.loads(loader.stdout.read())
@@ -227,8 +232,8 @@ def report(options, phases, samples, took, spent, before, after):
               f"p99.9 {quantile(ms, .999):.2f}, worst {max(ms):.1f} ms")
     print(f"swaps: {len(took)}, in force after {quantile(took, .5):.2f} s (worst {max(took):.2f} s), failed requests: {len(failed)}")
     grown = 0
-    for name, (rest, swapping, _) in spent.items():
-        per_swap = (swapping - rest * seconds[True] / seconds[False]) / len(took)
+    for name, (resting, swapping) in spent.items():
+        per_swap = (swapping - resting * seconds[True] / seconds[False]) / len(took)
         (anon, shared), (anon_after, shared_after) = before[name], after[name]
         grown = max(grown, anon_after - anon)
         print(f"{name}: {per_swap:.1f} ms of processor time for a swap; own memory {anon:.1f} -> {anon_after:.1f} MiB, "

@@ -94,6 +94,40 @@ START_TEST(reverify_sees_time_pass) {
 }
 END_TEST
 
+/* By a day, either way: each request is judged by the clock as it is then, and nothing sticks. */
+START_TEST(sec_46_a_clock_that_jumps_is_followed) {
+    enum { DAY = 24 * 3600 };
+    time_t start = rig_time();
+    struct testpki brief = issue(&(struct issue_plan){.common_name = "brief",
+                                                      .issuer = &pki()->ca,
+                                                      .not_before = start - DAY / 2,
+                                                      .not_after = start + DAY / 2});
+    struct trust *with_list = trust_of(&pki()->ca, issue_crl(&pki()->ca, NULL, start + 3 * DAY / 2));
+    const struct {
+        time_t now;
+        enum reason reason;
+    } rows[] = {{start + DAY, REASON_CERTIFICATE_EXPIRED}, {start, REASON_NONE},
+                {start - DAY, REASON_CERTIFICATE_NOT_YET_VALID}, {start + 60, REASON_NONE},
+                {start + 2 * DAY, REASON_CERTIFICATE_EXPIRED}, {start + 120, REASON_NONE}};
+    struct peer *peer = connect_as(&brief);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        peer_reverify(peer, with_list, rows[i].now);
+        ck_assert_msg(peer->report.reason == rows[i].reason, "row %zu: %d", i, peer->report.reason);
+    }
+    conn_fini(&conn);
+    /* A list runs out when the clock goes forth, and is good again when it comes back. */
+    peer = connect_as(&pki()->alice);
+    peer_reverify(peer, with_list, start);
+    ck_assert_int_eq(peer->report.reason, REASON_NONE);
+    peer_reverify(peer, with_list, start + 2 * DAY);
+    ck_assert_int_eq(peer->report.reason, REASON_CRL_EXPIRED);
+    peer_reverify(peer, with_list, start + 1);
+    ck_assert_int_eq(peer->report.reason, REASON_NONE);
+    trust_unref(&with_list);
+    testpki_free(&brief);
+}
+END_TEST
+
 START_TEST(reverify_by_other_cas_or_none_is_untrusted) {
     struct peer *peer = connect_as(&pki()->alice);
     (void)peer_identity(peer);
@@ -124,6 +158,7 @@ Suite *tls_peer_suite(void) {
     tcase_add_test(tcase, reverify_is_quiet_while_nothing_changed);
     tcase_add_test(tcase, sec_32_reverify_sees_revocation_and_its_end);
     tcase_add_test(tcase, reverify_sees_time_pass);
+    tcase_add_test(tcase, sec_46_a_clock_that_jumps_is_followed);
     tcase_add_test(tcase, reverify_by_other_cas_or_none_is_untrusted);
     suite_add_tcase(suite, tcase);
     return suite;
