@@ -234,7 +234,7 @@ fuzz-run: $(FUZZ_INPUTS:%=$(BUILD)/fuzz/fuzz_%)
 
 .PHONY: integration asan soak test test-full demo
 integration: $(PROGRAM)
-	@SALLYPORT=$(abspath $(PROGRAM)) PYTHON=$(PYTHON) scripts/test-integration $(PYTEST)
+	@SALLYPORT=$(abspath $(PROGRAM)) $(if $(SANITIZE),SALLYPORT_PATIENCE=60) PYTHON=$(PYTHON) scripts/test-integration $(PYTEST)
 
 soak: $(PROGRAM)
 	@SALLYPORT=$(abspath $(PROGRAM)) $(PYTHON) scripts/soak $(SOAK_SECONDS)
