@@ -1,6 +1,6 @@
 /*
- * snapshot: one generation of the configuration, compiled for serving: immutable, reference-counted, published by swapping one pointer. Made from
- * what workers are given (snapshot/resolve.h); opens no file.
+ * snapshot: one generation of the configuration, compiled for serving: immutable, reference-counted, published by
+ * swapping one pointer. Made from what workers are given (snapshot/resolve.h); opens no file.
  */
 #ifndef SALLYPORT_SNAPSHOT_SNAPSHOT_H
 #define SALLYPORT_SNAPSHOT_SNAPSHOT_H
@@ -16,21 +16,21 @@
 #include "upstream/upstream.h"
 
 struct hostname {
-    const char *name;             /* as configured, for logs and metrics */
+    const char *name; /* as configured, for logs and metrics */
     bool is_wildcard;
     struct tls_host *tls;
-    struct trust *trust;          /* the one tls has; NULL without a CA bundle */
+    struct trust *trust; /* the one tls has; NULL without a CA bundle */
     const struct upstream *upstream;
     bool public;
     enum conf_forwarding forwarding;
-    bool forward_cf;              /* dialects to emit */
+    bool forward_cf; /* dialects to emit */
     enum conf_explain explain;
 };
 
 struct application {
     const char *name;
-    const char *domain;           /* as configured */
-    char aud[65];                 /* application tag: SHA-256 hex over the name, stable across restarts */
+    const char *domain; /* as configured */
+    char aud[65];       /* application tag: SHA-256 hex over the name, stable across restarts */
     bool service_auth_401;
     struct policy_set *policies;
 };
@@ -42,8 +42,8 @@ struct snapshot_listener {
 
 /* A fact of this generation that a metric shows. */
 struct snapshot_gauge {
-    enum metric metric;           /* CERTIFICATE_NOT_AFTER, CRL_NEXT_UPDATE, CRL_ENTRIES */
-    const char *kind;             /* "server" or "ca", with CERTIFICATE_NOT_AFTER */
+    enum metric metric; /* CERTIFICATE_NOT_AFTER, CRL_NEXT_UPDATE, CRL_ENTRIES */
+    const char *kind;   /* "server" or "ca", with CERTIFICATE_NOT_AFTER */
     const char *name;
     int64_t value;
 };
@@ -52,9 +52,9 @@ struct snapshot {
     unsigned refs;
     struct arena *arena;
     uint64_t generation;
-    struct conf *conf;            /* the resolved document's values */
+    struct conf *conf; /* the resolved document's values */
     struct tls_profile *tls;
-    struct hostname_table hostnames;   /* values: struct hostname */
+    struct hostname_table hostnames;        /* values: struct hostname */
     struct application_table *applications; /* values: struct application */
     struct hostname **hostname_list;
     size_t hostname_count;
@@ -67,15 +67,19 @@ struct snapshot {
     size_t crl_count;
     struct snapshot_gauge *gauges; /* what snapshot_publish_metrics() says */
     size_t gauge_count;
-    const char **crl_digests; /* of each CRL file, in the order of bundles and files */
-    struct snapshot_common *common; /* what conf, applications and upstreams belong to: shared with generations that differ only in their CRLs */
+    const char **crl_digests;       /* of each CRL file, in the order of bundles and files */
+    struct snapshot_common *common; /* what conf, applications and upstreams belong to: shared with generations that
+                                       differ only in their CRLs */
 };
 
 /* keys outlive all snapshots. Returns a snapshot with one reference, or NULL with err. */
-MUST_CHECK struct snapshot *snapshot_new(const struct resolved *resolved, uint64_t generation, struct ticket_keys *keys, struct err *err);
-/* The same, sharing with previous (may be NULL; made with the same keys) what did not change: a generation that differs only in its CRLs costs next to nothing however many hostnames there
- * are; in others key pairs and TLS settings are taken over. previous may go at any time afterwards. */
-MUST_CHECK struct snapshot *snapshot_new_after(const struct resolved *resolved, uint64_t generation, struct ticket_keys *keys, const struct snapshot *previous,
+MUST_CHECK struct snapshot *snapshot_new(const struct resolved *resolved, uint64_t generation, struct ticket_keys *keys,
+                                         struct err *err);
+/* The same, sharing with previous (may be NULL; made with the same keys) what did not change: a generation that differs
+ * only in its CRLs costs next to nothing however many hostnames there are; in others key pairs and TLS settings are
+ * taken over. previous may go at any time afterwards. */
+MUST_CHECK struct snapshot *snapshot_new_after(const struct resolved *resolved, uint64_t generation,
+                                               struct ticket_keys *keys, const struct snapshot *previous,
                                                struct err *err);
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 void snapshot_unref(struct snapshot **snapshot);
