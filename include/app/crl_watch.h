@@ -1,8 +1,10 @@
 /*
- * crl_watch: control side: CRL files take effect while a configuration stays in force. Hears of changes (io/file_watch), reads what changed (snapshot/refresh), offers the next
- * generation, and tells log, audit log and metrics what became of it. Also warns as lists age. Never looks at the configuration file.
+ * crl_watch: control side: CRL files take effect while a configuration stays in force. Hears of changes
+ * (io/file_watch), reads what changed (snapshot/refresh), offers the next generation, and tells log, audit log and
+ * metrics what became of it. Also warns as lists age. Never looks at the configuration file.
  *
- *   crl_watch_set --> waiting --files changed--> changed(fresh) --> pending --crl_watch_set (in force) | crl_watch_rejected--> waiting
+ *   crl_watch_set --> waiting --files changed--> changed(fresh) --> pending --crl_watch_set (in force) |
+ * crl_watch_rejected--> waiting
  *
  * While an offer is pending nothing more is offered; what changes meanwhile is looked at afterwards.
  */
@@ -16,11 +18,13 @@
 
 struct crl_watch;
 
-/* changed(): the generation in force with newer lists, whole. The callee takes it over (moves it out, or ends with resolved_fini), and answers, at once or later, with crl_watch_set
- * or crl_watch_rejected. */
-MUST_CHECK struct crl_watch *crl_watch_new(struct loop *loop, void (*changed)(void *arg, struct resolved *fresh), void *arg, struct err *err);
+/* changed(): the generation in force with newer lists, whole. The callee takes it over (moves it out, or ends with
+ * resolved_fini), and answers, at once or later, with crl_watch_set or crl_watch_rejected. */
+MUST_CHECK struct crl_watch *crl_watch_new(struct loop *loop, void (*changed)(void *arg, struct resolved *fresh),
+                                           void *arg, struct err *err);
 /* After every commit, whatever it came from. in_force and audit (may be NULL) are used until the next call. */
-void crl_watch_set(struct crl_watch *watch, const struct resolved *in_force, uint64_t generation, struct logsink *audit);
+void crl_watch_set(struct crl_watch *watch, const struct resolved *in_force, uint64_t generation,
+                   struct logsink *audit);
 /* What was offered did not come into force. It is offered again after a while, or with the next change. */
 void crl_watch_rejected(struct crl_watch *watch, const char *why);
 void crl_watch_free(struct crl_watch **watch);

@@ -1,6 +1,6 @@
 /*
- * limit_table: how many connections the whole gateway has, and each client address has, across workers. Shared memory of
- * fixed size: one row for each worker, which only that worker writes, with plain atomic counters; a limit is judged
+ * limit_table: how many connections the whole gateway has, and each client address has, across workers. Shared memory
+ * of fixed size: one row for each worker, which only that worker writes, with plain atomic counters; a limit is judged
  * against the sum of all rows and never passed. When a worker dies, its row is cleared by master.
  *
  * Addresses share counters by keyed hash (two places each, the smaller counts), so a table is never full and a count
@@ -21,8 +21,8 @@ struct limit_table; /* in the shared memory */
 
 /* 64 MiB of address space; memory is used for workers and places that are. */
 size_t limit_table_size(void);
-/* memory: zeroed, of limit_table_size() bytes, aligned to 64; the first user sets the hash key. One process by itself may
- * pass plain memory. */
+/* memory: zeroed, of limit_table_size() bytes, aligned to 64; the first user sets the hash key. One process by itself
+ * may pass plain memory. */
 struct limit_table *limit_table_open(void *memory);
 /* Takes a place for one connection of address (bytes of the IP), if neither limit is reached; 0: no limit. false:
  * refused, nothing is counted. A connection is counted for its address whether there is a limit or not. */

@@ -1,7 +1,8 @@
 /*
- * channel: messages with descriptors between master and its children, over a SOCK_SEQPACKET socketpair. Bounded and checked on receipt: a message has a known type, a size
- * within IPC_TEXT_MAX, at most IPC_FDS_MAX descriptors, and comes from the one process at the other end. What a worker may send is small and means
- * little; master and control survive a worker that lies (fuzz_ipc).
+ * channel: messages with descriptors between master and its children, over a SOCK_SEQPACKET socketpair. Bounded and
+ * checked on receipt: a message has a known type, a size within IPC_TEXT_MAX, at most IPC_FDS_MAX descriptors, and
+ * comes from the one process at the other end. What a worker may send is small and means little; master and control
+ * survive a worker that lies (fuzz_ipc).
  *
  * Sending never blocks: messages queue up to a bound; a child that does not read is broken and its owner ends it.
  */
@@ -68,8 +69,9 @@ struct ipc_message {
     enum ipc_type type;
     uint64_t number;
     int64_t value;
-    struct slice text;         /* received: valid during the call */
-    int fds[IPC_FDS_MAX];      /* received: the callee's to keep, by ipc_message_take_fd(); what is left is closed after the call */
+    struct slice text;    /* received: valid during the call */
+    int fds[IPC_FDS_MAX]; /* received: the callee's to keep, by ipc_message_take_fd(); what is left is closed after the
+                             call */
     int fd_count;
 };
 
@@ -79,11 +81,12 @@ struct channel;
 const char *ipc_type_name(enum ipc_type type);
 /* A connected pair for parent and child; close-on-exec. */
 MUST_CHECK int channel_pair(int *parent_out, int *child_out, struct err *err);
-/* fd is taken over. message is called for each; closed once, when the other side is gone or has broken the rules (text says which; "" for gone). */
+/* fd is taken over. message is called for each; closed once, when the other side is gone or has broken the rules (text
+ * says which; "" for gone). */
 struct channel *channel_open(struct loop *loop, int fd, void (*message)(void *owner, struct ipc_message *message),
                              void (*closed)(void *owner, const char *fault), void *owner);
-/* Descriptors are duplicated into the message: they stay the caller's. false: the queue is full (IPC_QUEUE_MAX messages), or no descriptor is free. To one who
- * is gone everything can be sent; closed() says so in its time. */
+/* Descriptors are duplicated into the message: they stay the caller's. false: the queue is full (IPC_QUEUE_MAX
+ * messages), or no descriptor is free. To one who is gone everything can be sent; closed() says so in its time. */
 MUST_CHECK bool channel_send(struct channel *channel, const struct ipc_message *message);
 /* Waits until everything is sent, at most timeout_ms (before an exit). */
 void channel_flush(struct channel *channel, int timeout_ms);

@@ -58,9 +58,9 @@ struct crl_sink {
  * a file that cannot be read. */
 MUST_CHECK int crl_load_each(const char *path, const struct cert_list *issuers, const struct crl_sink *sink,
                              struct err *err);
-/* From the block of another process's crl_bytes() (not copied; must outlive the object). Costs the same for one entry or
- * a million: bounds are checked here and again in each look-up, so a damaged block is an error, or entries that count
- * as revoked, and nothing worse. */
+/* From the block of another process's crl_bytes() (not copied; must outlive the object). Costs the same for one entry
+ * or a million: bounds are checked here and again in each look-up, so a damaged block is an error, or entries that
+ * count as revoked, and nothing worse. */
 MUST_CHECK struct crl *crl_from_bytes(struct slice block, struct err *err);
 struct slice crl_bytes(const struct crl *crl);
 /* The block goes with the last reference: release is called for it (memfd_unmap). */

@@ -21,7 +21,8 @@ struct exchange;
 struct tunnel;
 
 struct client {
-    struct list node; /* worker->clients */
+    struct list node;       /* worker->clients */
+    struct list judge_node; /* worker->to_judge, or alone */
     struct worker *worker;
     uint64_t id;
     const char *listener; /* address as configured; lives as long as the process's listener table entry or is copied */
@@ -50,11 +51,11 @@ struct client {
     int64_t state_since_ms;
     int64_t progress_ms; /* last byte taken or sent, or when the client's turn began */
     int64_t eof_ms;
-    int64_t drain_by_ms;           /* while draining: it has until then to finish its handshake, or to send its first request */
-    int64_t judge_at_ms;           /* the exchange or tunnel in progress is judged again */
-    int64_t timer_at_ms;           /* when timer fires, never later than the deadline; 0: it is not set */
-    size_t queued;                 /* in the kernel when the client's turn began, or at the last look */
-    size_t lingered;               /* bytes dropped while closing */
+    int64_t drain_by_ms; /* while draining: it has until then to finish its handshake, or to send its first request */
+    int64_t judge_at_ms; /* the exchange or tunnel in progress is judged again */
+    int64_t timer_at_ms; /* when timer fires, never later than the deadline; 0: it is not set */
+    size_t queued;       /* in the kernel when the client's turn began, or at the last look */
+    size_t lingered;     /* bytes dropped while closing */
 };
 
 struct client *client_open(struct worker *worker, const struct worker_listener *listener, int fd,
@@ -62,10 +63,13 @@ struct client *client_open(struct worker *worker, const struct worker_listener *
 /* Ends it in any state: aborts the exchange or tunnel, closes the stream, freed at the end of the turn. reset: the
  * client must see that a response is incomplete. */
 void client_close(struct client *client, bool reset);
-/* Graceful: closes now when idle, else after the response in progress. Who has only just come may finish the handshake and ask once. */
+/* Graceful: closes now when idle, else after the response in progress. Who has only just come may finish the handshake
+ * and ask once. */
 void client_drain(struct client *client);
-/* The snapshot changed: tunnels are judged again. */
-void client_snapshot_changed(struct client *client);
+/* Is a request or a tunnel in progress, whose right to go on a new snapshot may end? */
+bool client_is_judged(const struct client *client);
+/* Ends it if so. */
+void client_judge(struct client *client);
 /* exchange to client: an exchange has begun. */
 void client_exchange_begun(struct client *client, struct exchange *exchange);
 /* exchange to client: output was added, or input may flow again; done at the end of the event. */

@@ -29,6 +29,8 @@ struct worker {
     void (*drained)(void *arg); /* when draining and the last client is gone */
     void *drained_arg;
     struct loop_timer *drain_timer;
+    struct list to_judge; /* struct client by judge_node: in progress when the snapshot was published */
+    struct loop_timer *judge_timer;
     uint64_t next_client_id;
     char *buffer; /* WORKER_BUFFER_SIZE bytes that each read goes through; nothing stays in it */
 };
@@ -42,7 +44,8 @@ struct worker_listener {
     size_t index;        /* of snapshot->listeners, kept up to date by app/ on reload */
 };
 
-/* What a worker is made of; all but the snapshot, of which it takes a reference, stays the caller's and lives longer. */
+/* What a worker is made of; all but the snapshot, of which it takes a reference, stays the caller's and lives longer.
+ */
 struct worker_source {
     struct loop *loop;
     struct snapshot *snapshot;

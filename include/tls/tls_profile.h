@@ -30,12 +30,14 @@ typedef enum reason tls_select_fn(void *owner, struct slice server_name, struct 
 
 struct tls_profile;
 
-/* Keys for tickets: new tickets are sealed with the newest, those before it still open theirs. Random until those that all workers share are loaded. */
+/* Keys for tickets: new tickets are sealed with the newest, those before it still open theirs. Random until those that
+ * all workers share are loaded. */
 #define TICKET_KEY_SIZE 80 /* name, cipher key, MAC key: random bytes */
 #define TICKET_KEYS_MAX 3
 struct ticket_keys;
 struct ticket_keys *ticket_keys_new(void);
-/* All keys anew: one to TICKET_KEYS_MAX of TICKET_KEY_SIZE bytes, newest first. The bytes stay the caller's (to wipe). */
+/* All keys anew: one to TICKET_KEYS_MAX of TICKET_KEY_SIZE bytes, newest first. The bytes stay the caller's (to wipe).
+ */
 MUST_CHECK int ticket_keys_load(struct ticket_keys *keys, struct slice bytes, struct err *err);
 void ticket_keys_free(struct ticket_keys **keys);
 

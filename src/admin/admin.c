@@ -122,8 +122,8 @@ static int bind_address(const struct admin_source *source, char **path_out, char
     bool is_unix = slice_starts_with(slice_of(source->address), SLICE("unix:"));
     bool is_beside = is_unix && source->is_successor && inode_of(source->address + 5) != 0;
     char *address = is_beside ? mem_printf("%s.new", source->address) : mem_strdup(source->address);
-    bool is_free = addr_parse(slice_of(address), &addr, err) == 0 &&
-                   (source->is_successor || acceptor_probe(&addr, err) == 0);
+    bool is_free =
+        addr_parse(slice_of(address), &addr, err) == 0 && (source->is_successor || acceptor_probe(&addr, err) == 0);
     int fd = is_free ? acceptor_bind(&addr, err) : -1;
     if (fd >= 0 && is_unix) {
         *path_out = mem_strdup(source->address + 5);

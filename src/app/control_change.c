@@ -185,7 +185,10 @@ static void commit(struct control *control, struct change *change) {
         outside_commit_admin(control, change);
         outside_open_logs(control);
     }
-    struct change old = {.conf = control->conf, .resolved = control->resolved, .generation = control->in_force, .snapshot = control->snapshot};
+    struct change old = {.conf = control->conf,
+                         .resolved = control->resolved,
+                         .generation = control->in_force,
+                         .snapshot = control->snapshot};
     control->conf = change->conf;
     control->resolved = change->resolved;
     control->in_force = change->generation;

@@ -55,7 +55,7 @@ struct control {
     struct generation in_force;
     struct snapshot *snapshot; /* so that the next proof costs only what changed */
     struct admin *admin;
-    char *admin_address;     /* where admin is, as configured; or NULL */
+    char *admin_address;      /* where admin is, as configured; or NULL */
     struct change change;     /* while OFFERED */
     struct generation handed; /* collected: what master has in force, for a control that replaces one */
     uint64_t last_number;

@@ -13,8 +13,8 @@
 #include "io/file_watch.h"
 #include "proxy/observe.h"
 
-#define RETRY_MS 10000   /* after a rejection */
-#define SETTLE_MS 2500   /* a file was written so shortly before that a further change may not show */
+#define RETRY_MS 10000 /* after a rejection */
+#define SETTLE_MS 2500 /* a file was written so shortly before that a further change may not show */
 #define AGE_CHECK_MS 60000
 
 /* A list on its way into force. */

@@ -1,6 +1,6 @@
 /*
- * file: reading a whole file within a bound, telling whether one changed, and joining paths. Pipes and devices are read too (`verify` is used with
- * process substitution); the bound holds for them as well.
+ * file: reading a whole file within a bound, telling whether one changed, and joining paths. Pipes and devices are read
+ * too (`verify` is used with process substitution); the bound holds for them as well.
  */
 #include "base/file.h"
 

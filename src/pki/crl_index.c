@@ -24,7 +24,7 @@ struct crl {
     int refs;
     struct crl_head head; /* copied out: the block need not be aligned */
     const uint8_t *block;
-    uint8_t *owned; /* block, or NULL when it is somebody else's */
+    uint8_t *owned;                       /* block, or NULL when it is somebody else's */
     void (*release)(struct slice *block); /* or NULL */
     const uint8_t *points, *directory, *records;
     const char *text;

@@ -145,6 +145,7 @@ void client_close(struct client *client, bool reset) {
         return;
     }
     client->is_closed = true;
+    list_remove(&client->judge_node);
     if (client->tunnel) {
         tunnel_close(client->tunnel, ENDING_BY_GATEWAY, REASON_NONE);
     } else if (client->exchange) {
@@ -533,6 +534,7 @@ struct client *client_open(struct worker *worker, const struct worker_listener *
     addr_format_host(peer, client->host_text);
     client->accepted_us = clock_mono_us();
     list_init(&client->node);
+    list_init(&client->judge_node);
     sbuf_init(&client->in, (size_t)4 * WORKER_BUFFER_SIZE);
     client->timer = loop_timer_new(worker->loop, on_timer, client);
     loop_task_init(&client->reap, reap, client);
@@ -568,8 +570,10 @@ void client_drain(struct client *client) {
     }
 }
 
-void client_snapshot_changed(struct client *client) {
-    if (!client->is_closed && is_judging(client)) {
+bool client_is_judged(const struct client *client) { return !client->is_closed && is_judging(client); }
+
+void client_judge(struct client *client) {
+    if (client_is_judged(client)) {
         struct log_scope scope = client_scope(client);
         log_push(&scope);
         judge(client);

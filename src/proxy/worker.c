@@ -1,13 +1,14 @@
 /*
- * worker: see the header. Keeps the list of clients and counts them in the gateway's table of limits; what a client does
- * is in client.c. Snapshots come from app/ (later: from the control process) and are in force from the moment worker_publish
- * is called.
+ * worker: see the header. Keeps the list of clients and counts them in the gateway's table of limits; what a client
+ * does is in client.c. Snapshots come from app/ (later: from the control process) and are in force from the moment
+ * worker_publish is called.
  */
 #include "proxy/worker.h"
 
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
@@ -19,10 +20,15 @@ static const struct upstream *const *upstreams_of(const struct snapshot *snapsho
     return (const struct upstream *const *)snapshot->upstreams;
 }
 
-/* Handshakes at a time for each worker, when the configuration does not say: what one can work off in about a second. */
+/* Handshakes at a time for each worker, when the configuration does not say: what one can work off in about a second.
+ */
 #define HANDSHAKES_PER_WORKER 1024
 
+/* So long may a turn go on with judging what is in progress after a change: others wait for their answers. */
+#define JUDGE_US 1000
+
 static void end_drain(void *arg);
+static void judge_some(void *arg);
 
 static void on_left_out(void *arg, const struct flood_kind *kind, uint64_t count) {
     const struct worker *worker = arg;
@@ -42,6 +48,8 @@ struct worker *worker_new(const struct worker_source *source) {
     worker->flood = flood_new(source->loop, on_left_out, worker);
     list_init(&worker->clients);
     worker->drain_timer = loop_timer_new(source->loop, end_drain, worker);
+    list_init(&worker->to_judge);
+    worker->judge_timer = loop_timer_new(source->loop, judge_some, worker);
     worker->next_client_id = 1;
     worker->buffer = mem_new(WORKER_BUFFER_SIZE);
     return worker;
@@ -52,9 +60,28 @@ void worker_publish(struct worker *worker, struct snapshot *snapshot) {
     worker->snapshot = snapshot_ref(snapshot);
     pool_keep_only(worker->pool, upstreams_of(snapshot), snapshot->upstream_count);
     LIST_EACH (at, next, &worker->clients) {
-        client_snapshot_changed(LIST_ENTRY(at, struct client, node));
+        struct client *client = LIST_ENTRY(at, struct client, node);
+        list_remove(&client->judge_node);
+        if (client_is_judged(client)) {
+            list_push_back(&worker->to_judge, &client->judge_node);
+        }
     }
     snapshot_unref(&old);
+    judge_some(worker);
+}
+
+/* Thousands of tunnels are judged in as many turns as it takes; the new snapshot is in force for requests meanwhile. */
+static void judge_some(void *arg) {
+    struct worker *worker = arg;
+    int64_t end_us = clock_mono_us() + JUDGE_US;
+    while (!list_is_empty(&worker->to_judge) && clock_mono_us() < end_us) {
+        struct list *first = worker->to_judge.next;
+        list_remove(first);
+        client_judge(LIST_ENTRY(first, struct client, judge_node));
+    }
+    if (!list_is_empty(&worker->to_judge)) {
+        loop_timer_set(worker->judge_timer, 0);
+    }
 }
 
 /* ---- accepting ---- */
@@ -124,9 +151,7 @@ static void tell_drained(struct worker *worker) {
     }
 }
 
-void worker_handshake_over(struct worker *worker) {
-    limit_table_give_back_handshake(worker->limits, worker->index);
-}
+void worker_handshake_over(struct worker *worker) { limit_table_give_back_handshake(worker->limits, worker->index); }
 
 void worker_client_gone(struct worker *worker, struct client *client) {
     list_remove(&client->node);
@@ -178,6 +203,7 @@ void worker_free(struct worker **worker_ptr) {
     }
     pool_free(&worker->pool);
     loop_timer_free(&worker->drain_timer);
+    loop_timer_free(&worker->judge_timer);
     flood_free(&worker->flood);
     snapshot_unref(&worker->snapshot);
     mem_free(worker->buffer);

@@ -95,7 +95,8 @@ static int build_upstream(struct builder *builder, const struct conf_upstream *c
 
 static int build_upstreams(struct builder *builder, struct err *err) {
     const struct conf *conf = builder->conf;
-    builder->snapshot->upstreams = ARENA_ARRAY(builder->snapshot->common->arena, struct upstream *, conf->upstreams.count);
+    builder->snapshot->upstreams =
+        ARENA_ARRAY(builder->snapshot->common->arena, struct upstream *, conf->upstreams.count);
     for (size_t i = 0; i < conf->upstreams.count; i++) {
         if (build_upstream(builder, &conf->upstreams.items[i], err) < 0)
             return -1;
@@ -306,8 +307,8 @@ static int build_tls_profile(struct builder *builder, struct ticket_keys *keys, 
 
 void builder_init(struct builder *builder, struct snapshot *snapshot, const struct snapshot *previous) {
     const struct conf *conf = snapshot->conf;
-    *builder = (struct builder){
-        .snapshot = snapshot, .conf = conf, .previous = previous, .scratch = arena_new(16 * 1024)};
+    *builder =
+        (struct builder){.snapshot = snapshot, .conf = conf, .previous = previous, .scratch = arena_new(16 * 1024)};
     builder->bundles = ARENA_ARRAY(builder->scratch, struct trust_bundle, conf->ca_bundles.count);
     builder->first_crl = ARENA_ARRAY(builder->scratch, size_t, conf->ca_bundles.count + 1);
     for (size_t i = 0; i < conf->ca_bundles.count; i++)

@@ -147,8 +147,8 @@ void crl_files_set(struct crl_files *files, const struct resolved *in_force) {
 
 /* ---- news ---- */
 
-static void tell(const struct crl_files *files, const struct crl_file *item, enum crl_result result,
-                 struct crl *crl, const char *detail, bool is_repeated) {
+static void tell(const struct crl_files *files, const struct crl_file *item, enum crl_result result, struct crl *crl,
+                 const char *detail, bool is_repeated) {
     const struct crl_news news = {.result = result,
                                   .bundle = item->bundle,
                                   .path = item->path,

@@ -165,7 +165,8 @@ static void refuse_rollback(struct resolving *r, const struct conf_file *file, s
                 continue;
             conf_warning(r->messages, file->path.pos,
                          "%s: the CRL in %s (%s) is older than the one in force (%s), which stays", who,
-                         file->path.text, crl_describe(r->conf->arena, fresh->items[i]), crl_describe(r->conf->arena, previous->items[j]));
+                         file->path.text, crl_describe(r->conf->arena, fresh->items[i]),
+                         crl_describe(r->conf->arena, previous->items[j]));
             struct crl_list kept = *previous;
             *previous = *fresh;
             *fresh = kept;

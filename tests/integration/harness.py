@@ -119,10 +119,11 @@ class Gateway:
         """HUP, and waits for the outcome."""
         if config is not None:
             self.write(config)
-        before = self.errors().count("in force")
+        outcome = re.compile(r".*generation \d+ (?:stays )?in force.*")
+        before = len(outcome.findall(self.errors()))
         self.signal(signal.SIGHUP)
-        wait_until(lambda: self.errors().count("in force") > before, "the reload is over")
-        last = [line for line in self.errors().splitlines() if "in force" in line][-1]
+        wait_until(lambda: len(outcome.findall(self.errors())) > before, "the reload is over")
+        last = outcome.findall(self.errors())[-1]
         assert ("reload failed" not in last) == ok, last
 
     def children(self):

@@ -172,17 +172,17 @@ def test_sec_32_a_tunnel_closes_when_its_certificate_is_revoked(gateway_of, cas)
         gateway = gateway_of(crl_config(cas, "live-ca.crl", hostnames=[
             hostname("app.test", cas.server, upstream=origin.url), hostname("api.test", cas.server)]))
         with contextlib.ExitStack() as stack:
-            tunnels = [stack.enter_context(gateway.connect("app.test", c)) for c in [cas.alice] * 6 + [cas.bob] * 6]
+            tunnels = [stack.enter_context(gateway.connect("app.test", c)) for c in [cas.alice] * 40 + [cas.bob] * 40]
             for t in tunnels:
                 switch(t)
             start = time.monotonic()
             cas.clients.crl([cas.alice])
-            assert all(t.is_closed() for t in tunnels[:6])
+            assert all(t.is_closed() for t in tunnels[:40])
             assert time.monotonic() - start < IN_FORCE
-            for t in tunnels[6:]:
+            for t in tunnels[40:]:
                 t.send("still here")
                 assert t.reader.exactly(10) == b"still here"
-    assert len(gateway.access(path="/ws", ending="denied", reason="certificate_revoked")) == 6
+    assert len(gateway.access(path="/ws", ending="denied", reason="certificate_revoked")) == 40
 
 
 def resumes(gateway, credential, context, session, host="app.test"):

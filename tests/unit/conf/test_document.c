@@ -5,7 +5,7 @@
 #include "base/mem.h"
 
 #define EVERYTHING                                                                                                     \
-    "workers: 1\nuser: nobody\nshutdown_timeout: 1500ms\n"                                                                           \
+    "workers: 1\nuser: nobody\nshutdown_timeout: 1500ms\n"                                                             \
     "listeners: [{address: '*:8443', no_sni: a.test}, {address: '[::1]:8444'}]\n"                                      \
     "log: {level: debug, file: e.log, access: off, audit: /var/log/a}\n"                                               \
     "admin: {address: '127.0.0.1:9443', token_file: token}\n"                                                          \

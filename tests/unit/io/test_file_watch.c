@@ -95,9 +95,9 @@ static void replace_from_elsewhere(void) {
     put("new", "two");
     move("new", "a/b/file");
 }
-static void delete(void) { ck_assert_int_eq(unlink("a/b/file"), 0); }
+static void delete (void) { ck_assert_int_eq(unlink("a/b/file"), 0); }
 static void delete_and_create(void) {
-    delete();
+    delete ();
     put("a/b/file", "two");
 }
 /* vi: the old one is moved aside, a new one is written, the backup goes. */
@@ -108,7 +108,7 @@ static void edit(void) {
 }
 static void hard_link(void) {
     put("new", "two");
-    delete();
+    delete ();
     ck_assert_int_eq(link("new", "a/b/file"), 0);
 }
 static void rename_its_directory(void) {

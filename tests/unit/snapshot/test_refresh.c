@@ -103,12 +103,13 @@ static struct testpki make(const char *cn, bool is_ca) {
 static void load(void) {
     struct conf_messages messages;
     conf_messages_init(&messages, "f");
-    put("f.yaml", SLICE("listeners: [{address: '127.0.0.1:0'}]\n"
-                        "ca_bundles:\n"
-                        "  - {name: a, file: ca.pem, associated_hostnames: [a.test], crl: {files: [a.crl]}}\n"
-                        "  - {name: b, file: both.pem, associated_hostnames: [a.test], crl: {files: [a.crl, b.crl]}}\n"
-                        "hostnames:\n"
-                        "  - {name: a.test, certificate: a.pem, private_key: a-key.pem, upstream: 'builtin:whoami'}\n"));
+    put("f.yaml",
+        SLICE("listeners: [{address: '127.0.0.1:0'}]\n"
+              "ca_bundles:\n"
+              "  - {name: a, file: ca.pem, associated_hostnames: [a.test], crl: {files: [a.crl]}}\n"
+              "  - {name: b, file: both.pem, associated_hostnames: [a.test], crl: {files: [a.crl, b.crl]}}\n"
+              "hostnames:\n"
+              "  - {name: a.test, certificate: a.pem, private_key: a-key.pem, upstream: 'builtin:whoami'}\n"));
     struct resolved fresh;
     int status = resolve_file("f.yaml", &in_force, &messages, NULL, &fresh);
     for (size_t i = 0; status && i < messages.count; i++)
@@ -126,10 +127,8 @@ static void set_up(void) {
     ck_assert_int_eq(chdir(directory), 0);
     ca = make("CA", true);
     other_ca = make("Other CA", true);
-    server = testpki_make(&(struct testpki_spec){.cn = "a.test",
-                                                 .san = "DNS:a.test",
-                                                 .not_before = now - TESTPKI_DAY,
-                                                 .not_after = now + 365 * TESTPKI_DAY});
+    server = testpki_make(&(struct testpki_spec){
+        .cn = "a.test", .san = "DNS:a.test", .not_before = now - TESTPKI_DAY, .not_after = now + 365 * TESTPKI_DAY});
     put_pem("ca.pem", &ca, NULL, false);
     put_pem("both.pem", &ca, &other_ca, false);
     put_pem("a.pem", &server, NULL, false);
@@ -362,8 +361,8 @@ START_TEST(lists_are_warned_about_as_they_age) {
     static const struct {
         int day;
         const char *said; /* NULL: nothing new */
-    } rows[] = {{10, NULL}, {49, "past 50 %"},  {60, NULL},        {79, "past 80 %"}, {94, "past 95 %"},
-                {95, NULL}, {100, "expired on"}, {101, NULL},       {60, NULL},        {79, "past 80 %"}};
+    } rows[] = {{10, NULL}, {49, "past 50 %"},   {60, NULL},  {79, "past 80 %"}, {94, "past 95 %"},
+                {95, NULL}, {100, "expired on"}, {101, NULL}, {60, NULL},        {79, "past 80 %"}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         news_count = 0;
         crl_files_check_age(files, &in_force, now + rows[i].day * TESTPKI_DAY + 60);

@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-#include "base/mem.h"
 #include "../../../src/snapshot/build_priv.h"
+#include "base/mem.h"
 
 static const char config[] =
     "listeners:\n"

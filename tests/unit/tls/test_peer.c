@@ -98,17 +98,15 @@ END_TEST
 START_TEST(sec_46_a_clock_that_jumps_is_followed) {
     enum { DAY = 24 * 3600 };
     time_t start = rig_time();
-    struct testpki brief = issue(&(struct issue_plan){.common_name = "brief",
-                                                      .issuer = &pki()->ca,
-                                                      .not_before = start - DAY / 2,
-                                                      .not_after = start + DAY / 2});
+    struct testpki brief = issue(&(struct issue_plan){
+        .common_name = "brief", .issuer = &pki()->ca, .not_before = start - DAY / 2, .not_after = start + DAY / 2});
     struct trust *with_list = trust_of(&pki()->ca, issue_crl(&pki()->ca, NULL, start + 3 * DAY / 2));
     const struct {
         time_t now;
         enum reason reason;
-    } rows[] = {{start + DAY, REASON_CERTIFICATE_EXPIRED}, {start, REASON_NONE},
+    } rows[] = {{start + DAY, REASON_CERTIFICATE_EXPIRED},       {start, REASON_NONE},
                 {start - DAY, REASON_CERTIFICATE_NOT_YET_VALID}, {start + 60, REASON_NONE},
-                {start + 2 * DAY, REASON_CERTIFICATE_EXPIRED}, {start + 120, REASON_NONE}};
+                {start + 2 * DAY, REASON_CERTIFICATE_EXPIRED},   {start + 120, REASON_NONE}};
     struct peer *peer = connect_as(&brief);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         peer_reverify(peer, with_list, rows[i].now);
