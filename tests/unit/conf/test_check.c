@@ -432,8 +432,10 @@ END_TEST
 
 START_TEST(sec_47_a_key_pasted_into_the_file_is_not_repeated) {
     char *messages = rig_messages("listeners: [{address: '*:1'}]\nhostnames:\n  - name: a.test\n    certificate: c\n   "
-                                  " public: true\n    upstream: '-----BEGIN PRIVATE KEY-----MIGH'\n"
-                                  "    private_key: |\n      -----BEGIN PRIVATE KEY-----\n      MIGHsecret\n");
+                                  " public: true\n    upstream: '-----BEGIN "
+                                  "PRIVATE KEY-----MIGH'\n"
+                                  "    private_key: |\n      -----BEGIN "
+                                  "PRIVATE KEY-----\n      MIGHsecret\n");
     ck_assert_ptr_null(strstr(messages, "MIGH"));
     ck_assert_ptr_nonnull(strstr(messages, "f:7:18: hostnames[0].private_key: expected a path"));
     mem_free(messages);
