@@ -115,6 +115,7 @@ def test_concurrent_handshakes_are_limited_and_those_who_are_connected_served(li
     gateway = limited("concurrent_handshakes: 10")
     connected, refused = open_many(gateway, 15)  # one after the other: never ten at a time
     assert refused == 0
+    wait_until(lambda: handshaking(gateway) == 0, "all of them are over")
     stalled = raw_connections(gateway, 10)
     wait_until(lambda: handshaking(gateway) == 10, "ten handshakes have begun")
     assert open_from(gateway, "127.0.0.1") is None
