@@ -38,7 +38,7 @@ def gated():
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_graceful_stop_finishes_what_is_in_progress(front, number):
     handler, gate = gated()
-    gateway, origin = front(handler)
+    gateway, origin = front(handler, more="workers: 1\n")
     with contextlib.ExitStack() as stack:
         idle, used, busy, begun = [stack.enter_context(gateway.connect("open.test")) for _ in range(4)]
         assert used.request().status == 200
