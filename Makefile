@@ -30,8 +30,8 @@ MAKEFLAGS += --no-print-directory
 # The levels of the tree, lowest first; a directory may include and link only what stands below its own level.
 # scripts/lint checks the includes against the same lists.
 LEVEL_0 := base
-LEVEL_1 := io http pki conf
-LEVEL_2 := tls route ipc
+LEVEL_1 := io http pki conf store
+LEVEL_2 := tls route ipc session
 LEVEL_3 := policy upstream
 LEVEL_4 := snapshot
 LEVEL_5 := proxy
@@ -55,7 +55,7 @@ say = $(if $(V),,@echo '  $(patsubst $(BUILD)/%,%,$1)' && )
 
 # --- flags ---------------------------------------------------------------------------------------------------------
 
-PACKAGES := openssl libevent_core jansson yaml-0.1 libseccomp
+PACKAGES := openssl libevent_core jansson yaml-0.1 libseccomp libcurl
 pkg       = $(shell pkg-config $1 $2 2>/dev/null)
 # The targets that install what is missing find that out themselves.
 ifneq ($(shell pkg-config --exists $(PACKAGES) 2>/dev/null && echo yes),yes)
