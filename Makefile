@@ -30,8 +30,8 @@ MAKEFLAGS += --no-print-directory
 # The levels of the tree, lowest first; a directory may include and link only what stands below its own level.
 # scripts/lint checks the includes against the same lists.
 LEVEL_0 := base
-LEVEL_1 := io http pki conf store
-LEVEL_2 := tls route ipc session
+LEVEL_1 := io http pki conf
+LEVEL_2 := tls route ipc session store
 LEVEL_3 := policy upstream
 LEVEL_4 := snapshot
 LEVEL_5 := proxy

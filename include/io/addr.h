@@ -42,6 +42,9 @@ const char *addr_format(const struct addr *addr, char *out);
 const char *addr_format_host(const struct addr *addr, char *out);
 uint16_t addr_port(const struct addr *addr);
 bool addr_is_loopback(const struct addr *addr);
+/* An address that anybody on the Internet may have: not loopback, private, link-local, shared, multicast, reserved; and
+ * no IPv6 form of such an IPv4 address. */
+bool addr_is_public(const struct addr *addr);
 bool addr_eq(const struct addr *a, const struct addr *b);
 
 /* "192.0.2.0/24", "2001:db8::/32" or a bare address. */

@@ -163,6 +163,65 @@ static const struct {
     {"*:1", false},        {"[::2]:1", false},      {"192.168.127.1:1", false},
 };
 
+static const struct {
+    const char *text;
+    bool is_public;
+} PUBLICS[] = {
+    {"8.8.8.8", true},
+    {"1.1.1.1", true},
+    {"172.15.255.255", true},
+    {"172.32.0.1", true},
+    {"100.128.0.1", true},
+    {"223.255.255.255", true},
+    {"192.0.1.1", true},
+    {"2606:4700::1111", true},
+    {"2001:4860::8888", true},
+    {"2002:808:808::1", true},
+    {"64:ff9b::808:808", true},
+    {"::ffff:8.8.8.8", true},
+    {"127.0.0.1", false},
+    {"127.255.255.255", false},
+    {"0.0.0.0", false},
+    {"10.255.0.1", false},
+    {"172.16.0.1", false},
+    {"172.31.255.255", false},
+    {"192.168.1.1", false},
+    {"169.254.169.254", false},
+    {"100.64.0.1", false},
+    {"100.127.255.255", false},
+    {"192.0.0.8", false},
+    {"192.0.2.1", false},
+    {"198.18.0.1", false},
+    {"198.19.255.255", false},
+    {"224.0.0.1", false},
+    {"240.0.0.1", false},
+    {"255.255.255.255", false},
+    {"::1", false},
+    {"::", false},
+    {"::ffff:127.0.0.1", false},
+    {"::127.0.0.1", false},
+    {"fc00::1", false},
+    {"fd12:3456::1", false},
+    {"fe80::1", false},
+    {"fec0::1", false},
+    {"ff02::1", false},
+    {"2001:db8::1", false},
+    {"2001::1", false},
+    {"3fff::1", false},
+    {"2002:7f00:1::1", false},
+    {"2002:a00:1::1", false},
+    {"64:ff9b::7f00:1", false},
+    {"64:ff9b::a9fe:a9fe", false},
+    {"64:ff9b:1::808:808", false},
+};
+
+START_TEST(sec_34_public_addresses_are_told_apart) {
+    struct addr addr;
+    ck_assert(addr_parse_host(slice_of(PUBLICS[_i].text), &addr));
+    ck_assert_msg(addr_is_public(&addr) == PUBLICS[_i].is_public, "%s", PUBLICS[_i].text);
+}
+END_TEST
+
 START_TEST(loopback_is_told_apart) {
     struct addr addr;
     ck_assert_int_eq(addr_parse(slice_of(LOOPBACKS[_i].text), &addr, NULL), 0);
@@ -333,6 +392,7 @@ Suite *io_addr_suite(void) {
     tcase_add_test(tcase, a_mapped_peer_becomes_ipv4);
     tcase_add_test(tcase, an_unnamed_unix_peer_has_a_text);
     tcase_add_loop_test(tcase, loopback_is_told_apart, 0, ROWS(LOOPBACKS));
+    tcase_add_loop_test(tcase, sec_34_public_addresses_are_told_apart, 0, ROWS(PUBLICS));
     tcase_add_test(tcase, equality_looks_at_family_address_and_port);
     tcase_add_test(tcase, numeric_hosts_resolve_to_themselves);
     tcase_add_test(tcase, localhost_resolves_and_nonsense_does_not);
