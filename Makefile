@@ -59,7 +59,7 @@ PACKAGES := openssl libevent_core jansson yaml-0.1 libseccomp libcurl
 pkg       = $(shell pkg-config $1 $2 2>/dev/null)
 # The targets that install what is missing find that out themselves.
 ifneq ($(shell pkg-config --exists $(PACKAGES) 2>/dev/null && echo yes),yes)
-ifeq ($(filter test test-full demo fuzz lint fmt coverage clean help,$(MAKECMDGOALS)),)
+ifeq ($(filter test test-full demo bench fuzz lint fmt coverage clean help,$(MAKECMDGOALS)),)
 $(warning not all of $(PACKAGES) are installed: run scripts/deps)
 endif
 endif
@@ -131,6 +131,7 @@ help:
 	@echo 'asan         units, corpus replay and integration tests with AddressSanitizer and UBSan'
 	@echo 'integration  tests/integration against build/sallyport (PYTEST="-k name": some of them)'
 	@echo 'fuzz         the fuzz targets, FUZZ_SECONDS=$(FUZZ_SECONDS) each; fuzz-replay: their corpus only'
+	@echo 'bench        CPU per operation beside nginx and haproxy (BENCH_SCENARIOS=quick|all|names, BENCH_ROUNDS=$(BENCH_ROUNDS))'
 	@echo 'soak         ten minutes of mixed load with a reload every 5 s (SOAK_SECONDS=$(SOAK_SECONDS))'
 	@echo 'lint         levels, doors, private headers, clang-tidy, cppcheck; fmt: clang-format'
 	@echo 'coverage     what units, corpus and integration tests reach: $(BUILD)/coverage/index.html'
@@ -230,6 +231,30 @@ fuzz-run: $(FUZZ_INPUTS:%=$(BUILD)/fuzz/fuzz_%)
 	        $(BUILD)/corpus/$$input $(wildcard tests/fuzz/corpus)/$$input || exit 1; \
 	done
 
+# --- benchmark -----------------------------------------------------------------------------------------------------
+
+# docs/performance.md says how it is measured. BENCH_OUT=docs/bench renews the results that are shown.
+BENCH_ROUNDS    ?= 3
+BENCH_SECONDS   ?= 2
+BENCH_SCENARIOS ?= quick
+BENCH_OUT       ?= $(BUILD)/bench
+BENCH_COMMIT     = $(shell git describe --always --dirty 2>/dev/null)
+BENCH_LOAD      := $(BUILD)/bench/load $(BUILD)/bench/origin
+
+bench_objects = $(patsubst %,$(BUILD)/obj/tests/bench/%.o,$1)
+$(BUILD)/bench/load: $(call bench_objects,load load_options measure)
+$(BUILD)/bench/origin: $(call bench_objects,origin)
+$(BENCH_LOAD):
+	@mkdir -p $(@D)
+	$(call say,$@)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
+
+.PHONY: bench
+bench: $(PROGRAM) $(BENCH_LOAD)
+	@scripts/deps bench
+	@SALLYPORT=$(abspath $(PROGRAM)) $(PYTHON) tests/bench/bench.py --build $(BUILD)/bench --scenarios $(BENCH_SCENARIOS) \
+	    --rounds $(BENCH_ROUNDS) --seconds $(BENCH_SECONDS) --out $(BENCH_OUT)/results.jsonl --commit '$(BENCH_COMMIT)'
+	@$(PYTHON) tests/bench/bench_report.py $(BENCH_OUT)/results.jsonl --svg $(BENCH_OUT)/results.svg
+
 # --- whole tests ---------------------------------------------------------------------------------------------------
 
 .PHONY: integration asan soak test test-full demo
@@ -258,7 +283,7 @@ demo:
 # --- checks of the source ------------------------------------------------------------------------------------------
 
 .PHONY: lint lint-tree fmt coverage
-C_FILES := $(sort $(wildcard include/*/*.h src/*/*.[ch] tests/unit/*/*.[ch] tests/fuzz/*.[ch]))
+C_FILES := $(sort $(wildcard include/*/*.h src/*/*.[ch] tests/unit/*/*.[ch] tests/fuzz/*.[ch] tests/bench/*.[ch]))
 
 lint-tree:
 	@$(foreach l,$(LEVELS),LEVEL_$l='$(LEVEL_$l)') $(PYTHON) scripts/lint
