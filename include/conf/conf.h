@@ -73,6 +73,14 @@ struct conf_limits {
     int64_t header_size, certificate_chain_size, body_size;
 };
 
+/* How control asks others (store/fetch_rules.h). */
+struct conf_fetch {
+    conf_texts private_networks, redirect_hosts;
+    int64_t redirects;
+    struct conf_file ca_file; /* read by libcurl: neither content nor digest */
+    int64_t connect_timeout_ms, timeout_ms;
+};
+
 enum conf_eku { CONF_EKU_CLIENT_AUTH, CONF_EKU_ANY };
 enum conf_crl_require { CONF_CRL_IF_PRESENT, CONF_CRL_LEAF, CONF_CRL_CHAIN };
 enum conf_crl_on_expired { CONF_CRL_DENY, CONF_CRL_ALLOW, CONF_CRL_GRACE };
@@ -216,6 +224,8 @@ struct conf {
     struct conf_admin admin;
     struct conf_tls tls;
     struct conf_limits limits;
+    struct conf_file state_dir; /* absent: state_directory() knows the default */
+    struct conf_fetch fetch;
     CONF_LIST(struct conf_ca_bundle) ca_bundles;
     CONF_LIST(struct conf_hostname) hostnames;
     CONF_LIST(struct conf_application) applications;

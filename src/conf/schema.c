@@ -111,6 +111,23 @@ static const struct field limits_fields[] = {
     END};
 static const struct object_type limits_type = {"limits", "limits", sizeof(struct conf_limits), false, NULL, limits_fields};
 
+static const struct field fetch_fields[] = {
+    ROW(conf_fetch, private_networks, .name = "private_networks", .type = FIELD_TEXTS, .is_one_or_list = true, .max = 1000,
+        .doc = "Addresses and blocks that may be connected to although they are not public (loopback, private, link-local...).",
+        .example = "[10.20.0.0/16]"),
+    ROW(conf_fetch, redirect_hosts, .name = "redirect_hosts", .type = FIELD_TEXTS, .is_one_or_list = true, .max = 1000,
+        .doc = "Hosts to which a redirect may lead, besides the one that was asked; `*`: any. Never from https to http.",
+        .example = "[cdn.example.test]"),
+    ROW(conf_fetch, redirects, .name = "redirects", .type = FIELD_INT, .max = 20, .fallback = "3", .doc = "So many redirects are followed; 0: none."),
+    ROW(conf_fetch, ca_file, .name = "ca_file", .type = FIELD_FILE,
+        .doc = "PEM: the CAs that may vouch for https servers. Default: those of the system.", .example = "/etc/ssl/internal-ca.pem"),
+    ROW(conf_fetch, connect_timeout_ms, .name = "connect_timeout", .type = FIELD_DURATION, .min = MS, .max = HOURS, .fallback = "10s",
+        .doc = "For a connection to stand."),
+    ROW(conf_fetch, timeout_ms, .name = "timeout", .type = FIELD_DURATION, .min = MS, .max = HOURS, .fallback = "60s",
+        .doc = "For the whole of it, redirects included."),
+    END};
+static const struct object_type fetch_type = {"fetch", "fetches", sizeof(struct conf_fetch), false, NULL, fetch_fields};
+
 static const struct field crl_fields[] = {
     ROW(conf_crl, files, .name = "files", .type = FIELD_FILES, .is_one_or_list = true, .max = 10000, .doc = "Revocation lists, DER or PEM.", .example = "[../certs/devices.crl]"),
     LATER("directory", "Every revocation list of a directory.", .example = "../certs/crls"),
@@ -254,7 +271,9 @@ static const struct field root_fields[] = {
     ROW(conf, user, .name = "user", .type = FIELD_TEXT, .max = 64,
         .doc = "The account that workers take on when started as root. Default: `sallyport` if there is such an account, else `nobody`.",
         .example = "sallyport"),
-    LATER("state_dir", "Where keys and fetched lists are kept.", .example = "/var/lib/sallyport"),
+    ROW(conf, state_dir, .name = "state_dir", .type = FIELD_FILE,
+        .doc = "A directory for what must outlive a restart. Made, for its owner alone, when something is kept. Default: systemd's `StateDirectory`, else `/var/lib/sallyport`.",
+        .example = "/var/lib/sallyport"),
     ROW(conf, shutdown_timeout_ms, .name = "shutdown_timeout", .type = FIELD_DURATION, .min = 0, .max = DAYS, .fallback = "10s",
         .doc = "How long requests may take to finish after TERM; 0: no limit. Idle connections close at once."),
     ROW(conf, listeners, .name = "listeners", .type = FIELD_OBJECTS, .is_required = true, .min = 1, .max = 1000, .object = &listener_type,
@@ -263,6 +282,7 @@ static const struct field root_fields[] = {
     ROW(conf, admin, .name = "admin", .type = FIELD_OBJECT, .object = &admin_type, .doc = "Metrics and health."),
     ROW(conf, tls, .name = "tls", .type = FIELD_OBJECT, .object = &tls_type, .doc = "TLS with clients."),
     ROW(conf, limits, .name = "limits", .type = FIELD_OBJECT, .object = &limits_type, .doc = "What clients may take."),
+    ROW(conf, fetch, .name = "fetch", .type = FIELD_OBJECT, .object = &fetch_type, .doc = "How others are asked: lists, OCSP, webhooks."),
     ROW(conf, ca_bundles, .name = "ca_bundles", .type = FIELD_OBJECTS, .max = 100000, .object = &ca_bundle_type, .doc = "The CAs that may vouch for clients."),
     ROW(conf, hostnames, .name = "hostnames", .type = FIELD_OBJECTS, .is_required = true, .min = 1, .max = 1000000, .object = &hostname_type,
         .doc = "The names that are served. There is no default one."),

@@ -4,6 +4,7 @@
  * use it.
  */
 #include "base/arena.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "io/addr.h"
 #include "policy/policy.h"
@@ -51,6 +52,29 @@ static void resolve_admin(struct resolving *r) {
                      "admin.address: '%s' can be reached from other machines, and is not encrypted",
                      admin->address.text);
     (void)resolve_secret(r, &admin->token_file, "admin.token_file", true);
+}
+
+/* ---- what is fetched ---- */
+
+static void resolve_fetch(struct resolving *r) {
+    const struct conf_fetch *fetch = &r->conf->fetch;
+    struct cidr network;
+    struct err err;
+    for (size_t i = 0; i < fetch->private_networks.count; i++) {
+        const struct conf_text *text = &fetch->private_networks.items[i];
+        if (text->text && cidr_parse(slice_of(text->text), &network, &err) < 0)
+            conf_error(r->messages, text->pos, "fetch.private_networks: %s", err.text);
+    }
+    const struct conf_text *ca_file = &fetch->ca_file.path;
+    struct sbuf content;
+    struct cert_list certs = {NULL, 0};
+    sbuf_init(&content, PEM_SIZE_MAX);
+    if (ca_file->text && file_read(ca_file->text, PEM_SIZE_MAX, &content, &err) < 0)
+        conf_error(r->messages, ca_file->pos, "fetch.ca_file: %s %s", ca_file->text, err.text);
+    else if (ca_file->text && cert_list_from_pem(sbuf_slice(&content), true, &certs, &err) < 0)
+        conf_error(r->messages, ca_file->pos, "fetch.ca_file: %s: %s", ca_file->text, err.text);
+    cert_list_fini(&certs);
+    sbuf_fini(&content);
 }
 
 /* ---- upstreams ---- */
@@ -131,6 +155,7 @@ static void check_tls(struct resolving *r) {
 void resolve_network(struct resolving *r) {
     check_listeners(r);
     resolve_admin(r);
+    resolve_fetch(r);
     check_tls(r);
     for (size_t i = 0; i < r->conf->upstreams.count; i++) {
         struct conf_upstream *upstream = &r->conf->upstreams.items[i];
