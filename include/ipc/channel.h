@@ -49,6 +49,7 @@
     X(REJECTED, "number = generation; text = why") \
     X(LOG_PIPE, "fd = read end; value = worker index, -1: master's; to a worker: fd = write end") \
     X(METRICS, "fd = region; value = worker index, -1: the receiver's own, -2: of one that is gone, to be absorbed; to a worker: its own") \
+    X(ASK, "fd = one end of a line for questions (ipc/ask.h), value = worker index; to a worker: the other end") \
     X(WORKER_GONE, "value = worker index: absorb its region") \
     X(WORKERS_SERVING, "value = how many workers take clients") \
     X(STOP, "value = 1: not ready for new clients; 2: exit") \

@@ -86,6 +86,9 @@ static void on_message(void *arg, struct ipc_message *message) {
     case IPC_METRICS:
         outside_add_region(control, message->value, ipc_message_take_fd(message, 0));
         break;
+    case IPC_ASK:
+        ask_add(control, message->value, ipc_message_take_fd(message, 0));
+        break;
     case IPC_WORKER_GONE:
         outside_worker_gone(control, message->value);
         break;
@@ -104,6 +107,7 @@ static void control_fini(struct control *control) {
     if (control->channel)
         channel_flush(control->channel, FLUSH_MS);
     crl_watch_free(&control->crl_watch);
+    ask_stop(control);
     change_fini(&control->change);
     struct change last = {.conf = control->conf,
                           .resolved = control->resolved,
@@ -128,6 +132,7 @@ static int control_run(struct control *control, struct err *err) {
     generation_init(&control->handed);
     generation_init(&control->change.generation);
     list_init(&control->log_sources);
+    ask_start(control);
     control->keys = ticket_keys_new();
     control->crl_watch = crl_watch_new(control->loop, change_crls, control, err);
     if (!control->crl_watch)

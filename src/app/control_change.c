@@ -198,6 +198,7 @@ static void commit(struct control *control, struct change *change) {
     change->resolved = (struct resolved){.secrets = NULL};
     generation_init(&change->generation);
     control->state = CONTROL_IDLE;
+    ask_open(control);
     if (change->kind == CHANGE_RELOAD) {
         const struct crl_view before = {old.conf, &old.resolved, old.generation.number};
         const struct crl_view now = {control->conf, &control->resolved, control->in_force.number};

@@ -3,6 +3,7 @@
  *   control.c          the process: messages from master
  *   control_change.c   from a file (configuration, CRL) to a generation in force, or not
  *   control_outside.c  what the operator sees: logs, metrics, the admin address
+ *   control_ask.c      what workers ask
  */
 #ifndef SALLYPORT_APP_CONTROL_PRIV_H
 #define SALLYPORT_APP_CONTROL_PRIV_H
@@ -12,6 +13,7 @@
 #include "app/generation.h"
 #include "app/logs.h"
 #include "base/logpipe.h"
+#include "ipc/ask.h"
 #include "snapshot/snapshot.h"
 
 /*
@@ -44,6 +46,13 @@ struct log_source {
     struct loop_watch *watch;
 };
 
+/* One worker's questions. */
+struct asking {
+    struct control *control;
+    int fd; /* until there is a generation in force to answer by; -1 */
+    struct answerer *answerer;
+};
+
 struct control {
     enum control_state state;
     int status;
@@ -68,6 +77,8 @@ struct control {
     bool are_logs_open;
     struct list log_sources;
     void *regions[GENERATION_WORKERS_MAX]; /* mapped read-only; or NULL */
+    struct asking asking[GENERATION_WORKERS_MAX];
+    bool does_answer;
     int64_t workers_serving;
     bool is_successor; /* of a gateway that still runs */
     bool is_stopping;
@@ -87,6 +98,14 @@ void change_restore(struct control *control);
 void change_committed(struct control *control, uint64_t number);
 void change_rejected(struct control *control, uint64_t number, struct slice why);
 void change_fini(struct change *change);
+
+/* control_ask.c */
+void ask_start(struct control *control);
+/* A worker's line, instead of the one it had. */
+void ask_add(struct control *control, int64_t index, int fd);
+/* A generation is in force: questions are answered from now on. */
+void ask_open(struct control *control);
+void ask_stop(struct control *control);
 
 /* control_outside.c */
 void outside_add_log(struct control *control, int index, int fd);

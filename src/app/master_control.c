@@ -70,6 +70,7 @@ static void tell_everything(struct master *master) {
             control_tell_pipe(master, i, &slot->log);
         if (slot->metrics >= 0)
             tell_region(master, i, slot->metrics);
+        worker_connect(master, &master->workers[i]);
     }
     control_tell(master, &(struct ipc_message){.type = IPC_WORKERS_SERVING, .value = (int64_t)workers_serving(master)});
 }

@@ -90,6 +90,8 @@ void worker_ask(struct master *master, struct worker_slot *slot, const struct ge
 void worker_catch_up(struct master *master, struct worker_slot *slot);
 /* To all that are there. */
 void workers_send_tickets(struct master *master);
+/* Makes a line for questions between this worker and control, instead of the one before, if both are there. */
+void worker_connect(struct master *master, struct worker_slot *slot);
 void worker_dismiss(struct master *master, struct worker_slot *slot, bool is_replaced);
 void workers_watch(struct master *master);
 

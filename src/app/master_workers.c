@@ -40,6 +40,22 @@ static void send_fd(struct child *child, enum ipc_type type, int fd) {
     child_send(child, &(struct ipc_message){.type = type, .value = child->index, .fds = {fd}, .fd_count = 1});
 }
 
+void worker_connect(struct master *master, struct worker_slot *slot) {
+    struct err err = {""};
+    int workers_end, controls_end;
+    if (!slot->child.channel || !master->control.channel)
+        return;
+    if (channel_pair(&workers_end, &controls_end, &err) != 0) {
+        log_error("%s cannot ask control: %s", child_name(&slot->child), err.text);
+        return;
+    }
+    send_fd(&slot->child, IPC_ASK, workers_end);
+    control_tell(master, &(struct ipc_message){
+                             .type = IPC_ASK, .value = slot->child.index, .fds = {controls_end}, .fd_count = 1});
+    (void)close(workers_end);
+    (void)close(controls_end);
+}
+
 /* ---- generations ---- */
 
 void worker_ask(struct master *master, struct worker_slot *slot, const struct generation *generation) {
@@ -151,6 +167,7 @@ static void on_started(void *arg, struct child *child) {
         control_tell_pipe(master, child->index, &slot->log);
     control_tell(master, &(struct ipc_message){
                              .type = IPC_METRICS, .value = child->index, .fds = {slot->metrics}, .fd_count = 1});
+    worker_connect(master, slot);
     if (master->exchange.state == EXCHANGE_PREPARING && slot->is_awaited)
         worker_ask(master, slot, &master->exchange.next);
     else if (master->in_force.number > 0)

@@ -24,6 +24,7 @@
 #include "base/mem.h"
 #include "base/memfd.h"
 #include "base/metrics.h"
+#include "ipc/ask.h"
 
 #define TURN_MS 200 /* at most so long do log lines wait that the pipe did not take at once */
 #define ALIVE_MS 1000
@@ -36,6 +37,7 @@ struct process {
     unsigned index;
     struct loop *loop;
     struct channel *channel;
+    struct asker *asker;
     struct loop_timer *alive;
     uint64_t alive_count;
     struct logpipe_writer *log;
@@ -244,6 +246,9 @@ static void on_message(void *arg, struct ipc_message *message) {
     case IPC_TICKET_KEYS:
         take_keys(process, ipc_message_take_fd(message, 0));
         break;
+    case IPC_ASK:
+        asker_connect(process->asker, ipc_message_take_fd(message, 0));
+        break;
     case IPC_PREPARE:
         prepare(process, message->number);
         break;
@@ -262,6 +267,12 @@ static void on_message(void *arg, struct ipc_message *message) {
     }
 }
 
+/* Control says something unasked. */
+static void on_told(void *arg, enum ask_kind kind, struct slice text) {
+    const struct process *process = arg;
+    log_debug("worker %u: a notice of kind %d, %zu bytes", process->index, (int)kind, text.len);
+}
+
 /* ---- the process ---- */
 
 static void on_alive(void *arg) {
@@ -276,6 +287,7 @@ static void process_fini(struct process *process) {
         channel_flush(process->channel, ALIVE_MS);
     listeners_close(&process->listeners, false);
     worker_free(&process->worker);
+    asker_free(&process->asker);
     listeners_fini(&process->listeners);
     drop_prepared(process);
     generation_fini(&process->in_force);
@@ -309,6 +321,7 @@ int cmd_worker(int argc, char **argv) {
     generation_init(&process.in_force);
     listeners_init(&process.listeners);
     process.keys = ticket_keys_new();
+    process.asker = asker_new(process.loop, on_told, &process);
     process.channel = channel_open(process.loop, PROCESS_CHANNEL_FD, on_message, on_closed, &process);
     process.alive = loop_timer_new(process.loop, on_alive, &process);
     on_alive(&process);

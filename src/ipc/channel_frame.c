@@ -61,6 +61,7 @@ int channel_fds_of(enum ipc_type type) {
     case IPC_LIMITS:
     case IPC_LOG_PIPE:
     case IPC_METRICS:
+    case IPC_ASK:
         return 1;
     default:
         return 0;

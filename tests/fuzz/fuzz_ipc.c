@@ -1,19 +1,31 @@
 /*
- * fuzz_ipc: whatever a process sends is a message within its bounds or is refused, and what is accepted is encoded to
- * the same bytes. The input is cut into frames at its length prefixes (2 bytes each); a generation is collected from
- * those that are items of one, as master, control and workers do.
+ * fuzz_ipc: whatever a process sends, a message or a question, is within its bounds or is refused, and what is accepted
+ * is encoded to the same bytes. The input is cut into frames at its length prefixes (2 bytes each); a generation is
+ * collected from those that are items of one, as master, control and workers do.
  */
 #include <stdint.h>
 #include <string.h>
 
 #include "app/generation.h"
 #include "base/err.h"
+#include "ipc/ask.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void take_packet(struct slice bytes) {
+    static char again[ASK_FRAME_MAX];
+    struct ask_packet packet;
+    if (!ask_decode(bytes, &packet))
+        return;
+    INVARIANT(packet.type > 0 && packet.type < ASK_PACKET_END && packet.kind > 0 && packet.kind < ASK_KIND_END);
+    INVARIANT(packet.text.len <= ASK_TEXT_MAX && (packet.id == 0) == (packet.type == ASK_PACKET_NOTICE));
+    INVARIANT(ask_encode(&packet, again) == bytes.len && memcmp(again, bytes.ptr, bytes.len) == 0);
+}
 
 static bool take_frame(struct slice frame, struct generation *generation) {
     static char again[IPC_FRAME_MAX];
     struct ipc_message message;
+    take_packet(frame);
     if (!ipc_decode(frame, &message))
         return false;
     INVARIANT(message.type > IPC_NONE && message.type < IPC_TYPE_COUNT && message.fd_count == 0);
