@@ -33,6 +33,7 @@ struct stream_ops {
     ssize_t (*write)(struct stream *stream, struct slice bytes);
     void (*set_reading)(struct stream *stream, bool on);
     void (*shutdown_write)(struct stream *stream);
+    ssize_t (*discard)(struct stream *stream);
     /* Part of stream_close(), with is_closed already set: says good-bye to the peer (TLS) and lets go of the watch. */
     void (*close)(struct stream *stream, bool reset);
     /* At the end of the turn, after the descriptor was closed: frees the object. */
@@ -68,6 +69,9 @@ static inline ssize_t stream_write(struct stream *s, struct slice bytes) { retur
 static inline void stream_set_reading(struct stream *s, bool on) { s->ops->set_reading(s, on); }
 /* Half close: nothing more will be written (TLS: close_notify, then FIN). */
 static inline void stream_shutdown_write(struct stream *s) { s->ops->shutdown_write(s); }
+/* Takes what the peer still sends and drops it (TLS: without decrypting it), a part at a time; results as of
+ * stream_read(), which may not follow. For a connection that lingers after stream_shutdown_write(). */
+static inline ssize_t stream_discard(struct stream *s) { return s->ops->discard(s); }
 /* Closes (TLS: close_notify first unless reset), frees at the end of the turn, sets *stream to NULL. No event comes
  * afterwards. reset: SO_LINGER 0, the peer sees a reset: for a response that could not be completed. */
 void stream_close(struct stream **stream, bool reset);

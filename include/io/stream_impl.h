@@ -21,6 +21,8 @@ MUST_CHECK bool stream_emit(struct stream *stream, enum stream_event event);
 void stream_set_failure(struct stream *stream, const char *text, int errnum);
 /* "connection refused", "no route to host", ...; static. */
 const char *stream_errno_text(int errnum);
+/* What has come to the socket is dropped inside the kernel, 1 MiB at most; results as of stream_read(). */
+ssize_t stream_discard_socket(struct stream *stream);
 /* Non-blocking, close-on-exec, TCP_NODELAY where that means something. */
 void stream_prepare_fd(int fd);
 

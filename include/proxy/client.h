@@ -51,11 +51,11 @@ struct client {
     int64_t state_since_ms;
     int64_t progress_ms; /* last byte taken or sent, or when the client's turn began */
     int64_t eof_ms;
-    int64_t drain_by_ms; /* while draining: it has until then to finish its handshake, or to send its first request */
+    int64_t drain_by_ms; /* while draining: it has until then to finish its handshake, to send its first request, or to
+                            read what it was told */
     int64_t judge_at_ms; /* the exchange or tunnel in progress is judged again */
     int64_t timer_at_ms; /* when timer fires, never later than the deadline; 0: it is not set */
     size_t queued;       /* in the kernel when the client's turn began, or at the last look */
-    size_t lingered;     /* bytes dropped while closing */
 };
 
 struct client *client_open(struct worker *worker, const struct worker_listener *listener, int fd,

@@ -16,6 +16,8 @@
 
 #include "io/stream_impl.h"
 
+#define DISCARDS_PER_CALL 16
+
 static void reap(void *arg) {
     struct stream *stream = arg;
     stream->ops->free(stream);
@@ -85,6 +87,28 @@ const char *stream_errno_text(int errnum) {
     }
     const char *text = strerrordesc_np(errnum);
     return text ? text : "unknown error";
+}
+
+ssize_t stream_discard_socket(struct stream *stream) {
+    static char bytes[64 * 1024]; /* for TCP MSG_TRUNC copies nothing (tcp(7)) */
+    ssize_t n = 0, total = 0;
+    for (int i = 0; i < DISCARDS_PER_CALL; i++) {
+        do {
+            n = recv(stream->fd, bytes, sizeof bytes, MSG_TRUNC);
+        } while (n < 0 && errno == EINTR);
+        if (n <= 0) {
+            break;
+        }
+        total += n;
+    }
+    if (total > 0 || n == 0) {
+        return total;
+    }
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        return STREAM_AGAIN;
+    }
+    stream_set_failure(stream, NULL, errno);
+    return STREAM_BROKEN;
 }
 
 void stream_prepare_fd(int fd) {

@@ -139,6 +139,17 @@ static void plain_shutdown_write(struct stream *stream) {
     (void)shutdown(stream->fd, SHUT_WR);
 }
 
+static ssize_t plain_discard(struct stream *stream) {
+    struct stream_plain *plain = plain_of(stream);
+    if (plain->state != PLAIN_OPEN) {
+        return plain->state == PLAIN_DEAD ? STREAM_BROKEN : STREAM_AGAIN;
+    }
+    ssize_t n = stream_discard_socket(stream);
+    plain->is_read_over |= n == STREAM_EOF || n == STREAM_BROKEN;
+    update_interest(plain);
+    return n;
+}
+
 static void plain_close(struct stream *stream, bool reset) {
     (void)reset;
     loop_watch_free(&plain_of(stream)->watch);
@@ -151,6 +162,7 @@ static const struct stream_ops PLAIN_OPS = {
     .write = plain_write,
     .set_reading = plain_set_reading,
     .shutdown_write = plain_shutdown_write,
+    .discard = plain_discard,
     .close = plain_close,
     .free = plain_free,
 };

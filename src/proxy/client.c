@@ -6,7 +6,8 @@
  *   event -> read -> codec -> exchange ... --client_kick--> update: feed, flush, state, reading on or off, deadline
  *
  * A connection that is over lingers: what was said goes out, then the write side is shut down, and what the client
- * still sends is read and dropped for up to 2 s, so that a reset does not eat the answer.
+ * still sends is dropped for a while, however much it is: closing with bytes unread would send a reset, and that would
+ * take with it an answer which is still on its way, or which the client has not read yet.
  */
 #include "proxy/client.h"
 
@@ -26,8 +27,10 @@
 #define ROUNDS_PER_UPDATE 8
 /* What is given to TLS at once. */
 #define WRITE_SIZE (64 * 1024)
-#define LINGER_MS 2000
-#define LINGER_BYTES (16 * 1024 * 1024)
+/* Lingering ends after LINGER_MS, or when nothing came for LINGER_QUIET_MS (as in nginx); sooner while draining. */
+#define LINGER_MS 30000
+#define LINGER_QUIET_MS 5000
+#define LINGER_DRAINING_MS 2000
 /* A client that half-closed may be gone: so long its request may go on without an answer. */
 #define GONE_MS 2000
 /* What is in progress is judged again this often (sec-32, sec-46). */
@@ -91,6 +94,12 @@ static int64_t exchange_deadline(const struct client *client) {
     return may_be_gone(client) ? earlier(deadline, client->eof_ms + GONE_MS) : deadline;
 }
 
+static int64_t closing_deadline(const struct client *client) {
+    int64_t heard_ms = client->progress_ms > client->state_since_ms ? client->progress_ms : client->state_since_ms;
+    int64_t deadline = earlier(client->state_since_ms + LINGER_MS, heard_ms + LINGER_QUIET_MS);
+    return earlier(client->drain_by_ms, deadline);
+}
+
 /* Absolute; 0: none. */
 static int64_t deadline_of(const struct client *client) {
     switch (client->state) {
@@ -105,7 +114,7 @@ static int64_t deadline_of(const struct client *client) {
     case CLIENT_TUNNEL:
         return client->judge_at_ms;
     case CLIENT_CLOSING:
-        return client->state_since_ms + LINGER_MS;
+        return closing_deadline(client);
     }
     return 0;
 }
@@ -177,6 +186,7 @@ static void begin_closing(struct client *client) {
         return;
     }
     client_set_state(client, CLIENT_CLOSING);
+    client->drain_by_ms = client->worker->draining ? now_of(client) + LINGER_DRAINING_MS : 0;
     sbuf_fini(&client->in);
     stream_shutdown_write(client->stream);
     stream_set_reading(client->stream, true);
@@ -202,10 +212,6 @@ static void feed(struct client *client) {
 
 static void take(struct client *client, struct slice bytes) {
     note_progress(client);
-    if (client->state == CLIENT_CLOSING) {
-        client->lingered += bytes.len;
-        return;
-    }
     size_t taken = 0;
     if (client->in.len == 0 && codec_wants_input(client->codec)) {
         taken = codec_receive(client->codec, bytes);
@@ -219,9 +225,6 @@ static bool wants_reading(const struct client *client) {
     if (client->eof || client->is_closed) {
         return false;
     }
-    if (client->state == CLIENT_CLOSING) {
-        return client->lingered < LINGER_BYTES;
-    }
     if (client->codec->close_after_out) {
         return false;
     }
@@ -229,6 +232,15 @@ static bool wants_reading(const struct client *client) {
         return client->in.len == 0;
     }
     return client->exchange && client->exchange->request_ended && client->in.len < WORKER_BUFFER_SIZE;
+}
+
+/* What a client says after the end is dropped, and ends with it. */
+static void linger(struct client *client) {
+    ssize_t n = stream_discard(client->stream);
+    if (n > 0) {
+        note_progress(client);
+    }
+    client->eof = n == STREAM_EOF || n == STREAM_BROKEN;
 }
 
 static void read_some(struct client *client) {
@@ -323,7 +335,7 @@ static void update_http(struct client *client) {
 }
 
 static void update_closing(struct client *client) {
-    if (client->eof || client->lingered >= LINGER_BYTES) {
+    if (client->eof) {
         client_close(client, false);
     }
 }
@@ -420,7 +432,11 @@ static void on_stream(void *owner, enum stream_event event) {
         on_ready(client);
         break;
     case STREAM_READABLE:
-        read_some(client);
+        if (client->state == CLIENT_CLOSING) {
+            linger(client);
+        } else {
+            read_some(client);
+        }
         break;
     case STREAM_WRITABLE:
         client->is_blocked = false;
@@ -564,8 +580,11 @@ void client_drain(struct client *client) {
         codec_drain(client->codec);
         client_kick(client);
         break;
-    case CLIENT_TUNNEL:
     case CLIENT_CLOSING:
+        client->drain_by_ms = now_of(client) + LINGER_DRAINING_MS;
+        arm_timer(client);
+        break;
+    case CLIENT_TUNNEL:
         break;
     }
 }

@@ -59,6 +59,7 @@ struct stream_tls {
     size_t retry_len;          /* bytes of a record that OpenSSL has begun to send: the next write starts with them */
     bool is_in_readable;       /* the owner is being told: what it leaves is looked at afterwards */
     bool is_read_over;         /* EOF or broken */
+    bool is_discarding;        /* what comes is no longer decrypted */
     bool is_write_over;        /* half closed or broken */
     bool has_close_notify_due; /* close_notify is still to be sent */
 };
@@ -85,7 +86,8 @@ static void set_state(struct stream_tls *tls, enum tls_state state) {
 
 /* Decrypted bytes inside OpenSSL are as good as a readable socket. */
 static void trigger_pending(struct stream_tls *tls) {
-    if (tls->state == TLS_OPEN && tls->wants_reading && !tls->is_read_over && SSL_pending(tls->ssl) > 0) {
+    bool is_pending = !tls->is_discarding && SSL_pending(tls->ssl) > 0;
+    if (tls->state == TLS_OPEN && tls->wants_reading && !tls->is_read_over && is_pending) {
         loop_watch_trigger(tls->watch, LOOP_READ);
     }
 }
@@ -291,6 +293,19 @@ static void tls_shutdown_write(struct stream *stream) {
     }
 }
 
+static ssize_t tls_discard(struct stream *stream) {
+    struct stream_tls *tls = tls_of(stream);
+    if (tls->state != TLS_OPEN) {
+        return tls->state == TLS_DEAD ? STREAM_BROKEN : STREAM_AGAIN;
+    }
+    tls->is_discarding = true;
+    ssize_t n = stream_discard_socket(stream);
+    tls->is_read_over |= n == STREAM_EOF || n == STREAM_BROKEN;
+    tls->read_waits = LOOP_READ;
+    update_interest(tls);
+    return n;
+}
+
 static void discard_input(int fd) {
     char bytes[4096];
     size_t total = 0;
@@ -324,6 +339,7 @@ static const struct stream_ops TLS_OPS = {
     .write = tls_write,
     .set_reading = tls_set_reading,
     .shutdown_write = tls_shutdown_write,
+    .discard = tls_discard,
     .close = tls_close,
     .free = tls_free,
 };

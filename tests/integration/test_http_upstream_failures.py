@@ -1,4 +1,5 @@
 """An upstream that fails: what the client sees, what is logged, and that nothing hangs."""
+import signal
 import socket
 import threading
 
@@ -140,6 +141,45 @@ def test_it_ends_while_the_body_is_being_sent(front, reset):
         response = client.reader.response()
         assert (response.status, response.reason) == (502, "upstream_invalid_response")
     assert gateway.access(path="/x", status=502)[0]["ending"].startswith("upstream:request_body")
+
+
+ENDLESS = b"10000\r\n" + b"x" * 65536 + b"\r\n"
+
+
+@pytest.mark.parametrize("fault, status, chunks, interval", [
+    ("refuses", 502, 600, 0), ("closes", 502, 600, 0), ("takes nothing", 504, 600, 0), ("refuses", 502, 60, 0.05)],
+    ids=["refuses", "closes", "takes nothing", "refuses, and 3 s of it"])
+def test_the_answer_reaches_a_client_that_sends_without_end(front, fault, status, chunks, interval):
+    """It reads when it has had its say. Until then its bytes are taken and dropped: a reset could overtake the answer."""
+    stop = threading.Event()
+    handler = raw("") if fault == "closes" else lambda connection, server: stop.wait(PATIENCE)
+    gateway, _ = front(handler, upstream="read_timeout: 100ms", servers=[closed_port()] if fault == "refuses" else None)
+    with gateway.connect("open.test") as client:
+        client.send("POST /x HTTP/1.1\r\nHost: open.test\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(chunks):
+            client.send(ENDLESS)
+            stop.wait(interval)  # the rate of the client
+        assert client.reader.response().status == status
+        client.send(ENDLESS)
+        client.tls.suppress_ragged_eofs = False
+        assert client.tls.recv(1) == b"", "closed in an orderly way"
+        client.send(ENDLESS)
+    stop.set()
+    assert gateway.access(path="/x", status=status)
+    wait_until(lambda: gateway.metric("sallyport_connections") == 0, "the end of the client ends it")
+
+
+def test_who_sends_without_end_does_not_hold_up_the_end(front):
+    gateway, _ = front(servers=[closed_port()], more="workers: 1\n")
+    gateway.write(gateway.config.read_text().replace("shutdown_timeout: 2s", "shutdown_timeout: 1h"))
+    gateway.reload()
+    with gateway.connect("open.test") as client:
+        client.send("POST /x HTTP/1.1\r\nHost: open.test\r\nTransfer-Encoding: chunked\r\n\r\n")
+        client.send(ENDLESS * 2)
+        assert client.reader.response().status == 502
+        gateway.signal(signal.SIGTERM)
+        send_until_broken(client, ENDLESS[:100])
+        gateway.stop()
 
 
 # ---- a response that cannot be completed -------------------------------------------------------------------------

@@ -253,6 +253,51 @@ START_TEST(shutdown_write_lets_the_answer_through) {
 }
 END_TEST
 
+/* Whatever the peer has to say, as TCP and over a unix socket. */
+START_TEST(what_is_discarded_is_gone_and_the_end_is_told) {
+    static char block[65536];
+    if (_i == 0) {
+        open_tcp();
+    } else {
+        open_pair();
+    }
+    turn_until(&end.ready, 1);
+    stream_set_reading(end.stream, false);
+    ck_assert_int_eq(stream_discard(end.stream), STREAM_AGAIN);
+    stream_shutdown_write(end.stream);
+    ssize_t sent = 0, dropped = 0;
+    for (int i = 0; i < 100; i++) {
+        ssize_t n = send(end.peer, block, sizeof block, MSG_DONTWAIT);
+        sent += n > 0 ? n : 0;
+        n = stream_discard(end.stream);
+        dropped += n > 0 ? n : 0;
+    }
+    ck_assert_int_eq(shutdown(end.peer, SHUT_WR), 0);
+    for (ssize_t n = 1; n > 0; dropped += n) {
+        n = stream_discard(end.stream);
+        ck_assert_int_ge(n, 0);
+    }
+    ck_assert_int_gt(sent, (ssize_t)sizeof block);
+    ck_assert_int_eq(dropped, sent);
+    stream_set_reading(end.stream, true);
+    loop_turn(loop, 20);
+    ck_assert_int_eq(end.readable, 0); /* told is told */
+}
+END_TEST
+
+START_TEST(a_reset_ends_discarding) {
+    open_tcp();
+    turn_until(&end.ready, 1);
+    stream_set_reading(end.stream, false);
+    struct linger at_once = {.l_onoff = 1};
+    ck_assert_int_eq(setsockopt(end.peer, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+    close(end.peer);
+    end.peer = -1;
+    ck_assert_int_eq(stream_discard(end.stream), STREAM_BROKEN);
+    ck_assert_str_eq(stream_error(end.stream), "connection reset by peer");
+}
+END_TEST
+
 /* An upstream that answers early, closes, and gets more of the request: the answer is still read. No SIGPIPE either. */
 START_TEST(what_the_peer_said_survives_a_broken_write) {
     open_tcp();
@@ -373,6 +418,8 @@ Suite *io_stream_plain_suite(void) {
     tcase_add_test(tcase, nothing_is_reported_while_reading_is_off);
     tcase_add_test(tcase, eof_is_reported_and_does_not_spin);
     tcase_add_test(tcase, shutdown_write_lets_the_answer_through);
+    tcase_add_loop_test(tcase, what_is_discarded_is_gone_and_the_end_is_told, 0, 2);
+    tcase_add_test(tcase, a_reset_ends_discarding);
     tcase_add_test(tcase, what_the_peer_said_survives_a_broken_write);
     tcase_add_test(tcase, a_write_to_a_peer_that_left_is_no_signal);
     tcase_add_test(tcase, a_reset_breaks_reading);

@@ -387,6 +387,33 @@ START_TEST(shutdown_write_sends_close_notify_and_reading_goes_on) {
 }
 END_TEST
 
+/* Also of what OpenSSL had decrypted already: it must not be told of for ever. */
+START_TEST(what_is_discarded_is_not_read) {
+    struct conn conn;
+    struct conn_plan plan = plain_plan(_i);
+    char buf[4];
+    conn_do(&conn, rig, &plan);
+    ck_assert_int_eq(SSL_write(conn.ssl, "0123456789", 10), 10);
+    conn_step(&conn);
+    ck_assert_int_eq(stream_read(conn.stream, buf, sizeof buf), 4);
+    stream_shutdown_write(conn.stream);
+    ck_assert_int_eq(SSL_write(conn.ssl, "more", 4), 4);
+    ck_assert_int_gt(stream_discard(conn.stream), 4);
+    ck_assert_int_eq(stream_discard(conn.stream), STREAM_AGAIN);
+    conn_step(&conn);
+    conn.readable = 0;
+    conn_step(&conn);
+    ck_assert_int_eq(conn.readable, 0);
+    ck_assert_int_eq(send(conn.fd, "no record", 9, 0), 9); /* nobody looks at it */
+    conn_step(&conn);
+    ck_assert_int_eq(conn.readable, 1);
+    ck_assert_int_eq(stream_discard(conn.stream), 9);
+    shutdown(conn.fd, SHUT_WR);
+    ck_assert_int_eq(stream_discard(conn.stream), STREAM_EOF);
+    conn_fini(&conn);
+}
+END_TEST
+
 /* The socket has no room: close_notify goes out when there is. */
 START_TEST(close_notify_waits_for_room) {
     struct conn conn;
@@ -599,6 +626,7 @@ Suite *tls_stream_tls_suite(void) {
     tcase_add_loop_test(tcase, garbage_after_the_handshake_breaks_the_stream, 0, VERSION_COUNT);
     tcase_add_test(tcase, sec_41_records_without_data_cannot_hold_up_the_loop);
     tcase_add_loop_test(tcase, shutdown_write_sends_close_notify_and_reading_goes_on, 0, VERSION_COUNT);
+    tcase_add_loop_test(tcase, what_is_discarded_is_not_read, 0, VERSION_COUNT);
     tcase_add_loop_test(tcase, close_notify_waits_for_room, 0, VERSION_COUNT);
     tcase_add_loop_test(tcase, close_says_good_bye_unless_it_is_a_reset, 0, VERSION_COUNT);
     tcase_add_loop_test(tcase, closing_within_any_event_is_fine, 0, VERSION_COUNT);
