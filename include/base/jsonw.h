@@ -25,7 +25,8 @@ void jsonw_close_array(struct jsonw *json);
 void jsonw_string(struct jsonw *json, const char *key, struct slice value);
 void jsonw_str(struct jsonw *json, const char *key, const char *value); /* NULL becomes null */
 void jsonw_int(struct jsonw *json, const char *key, int64_t value);
-void jsonw_fixed(struct jsonw *json, const char *key, double value, int decimals);
+/* Microseconds as milliseconds: 1234 becomes 1.234. */
+void jsonw_ms(struct jsonw *json, const char *key, int64_t us);
 void jsonw_bool(struct jsonw *json, const char *key, bool value);
 void jsonw_null(struct jsonw *json, const char *key);
 /* Just the quoted, escaped string. */

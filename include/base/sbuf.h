@@ -32,9 +32,20 @@ static inline struct slice sbuf_slice(const struct sbuf *buf) {
 }
 /* Room left under the limit. */
 static inline size_t sbuf_room(const struct sbuf *buf) { return buf->limit - buf->len; }
-void sbuf_append(struct sbuf *buf, struct slice s);
-void sbuf_append_str(struct sbuf *buf, const char *text);
-void sbuf_append_char(struct sbuf *buf, char c);
+/* sbuf_append() where the allocation is too small. */
+void sbuf_append_growing(struct sbuf *buf, struct slice s);
+static inline void sbuf_append(struct sbuf *buf, struct slice s) {
+    if (s.len == 0)
+        return;
+    if (s.len < buf->cap - buf->start - buf->len && s.len <= sbuf_room(buf)) {
+        memcpy(buf->data + buf->start + buf->len, s.ptr, s.len);
+        buf->len += s.len;
+    } else {
+        sbuf_append_growing(buf, s);
+    }
+}
+static inline void sbuf_append_str(struct sbuf *buf, const char *text) { sbuf_append(buf, slice_of(text)); }
+static inline void sbuf_append_char(struct sbuf *buf, char c) { sbuf_append(buf, slice_make(&c, 1)); }
 void sbuf_append_u64(struct sbuf *buf, unsigned long long value);
 /* For terminals and logs: control characters and bytes that are not UTF-8 become \xNN. */
 void sbuf_append_printable(struct sbuf *buf, struct slice s);

@@ -25,9 +25,14 @@ static inline struct slice slice_make(const void *ptr, size_t len) { return (str
 static inline struct slice slice_of(const char *text) { return (struct slice){text, text ? strlen(text) : 0}; }
 static inline bool slice_is_empty(struct slice s) { return s.len == 0; }
 
-bool slice_eq(struct slice a, struct slice b);
-bool slice_eq_str(struct slice a, const char *text);
-bool slice_eq_nocase(struct slice a, struct slice b);
+/* A slice of length 0 may have any pointer, also NULL, so nothing here hands a zero length to memcmp or memchr. */
+static inline bool slice_eq(struct slice a, struct slice b) {
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+static inline bool slice_eq_str(struct slice a, const char *text) { return slice_eq(a, slice_of(text)); }
+/* Of two slices of the same length; use slice_eq_nocase(). */
+bool slice_same_folded(struct slice a, struct slice b);
+static inline bool slice_eq_nocase(struct slice a, struct slice b) { return a.len == b.len && slice_same_folded(a, b); }
 bool slice_starts_with(struct slice s, struct slice prefix);
 bool slice_starts_with_nocase(struct slice s, struct slice prefix);
 bool slice_ends_with(struct slice s, struct slice suffix);
@@ -36,8 +41,11 @@ int slice_compare(struct slice a, struct slice b);
 /* Index of the first c, or s.len. */
 size_t slice_index(struct slice s, char c);
 /* Without the first n bytes / only the first n bytes; n is clamped to the length. */
-struct slice slice_after(struct slice s, size_t n);
-struct slice slice_first(struct slice s, size_t n);
+static inline struct slice slice_after(struct slice s, size_t n) {
+    n = n < s.len ? n : s.len;
+    return n ? slice_make(s.ptr + n, s.len - n) : s;
+}
+static inline struct slice slice_first(struct slice s, size_t n) { return slice_make(s.ptr, n < s.len ? n : s.len); }
 /* Without spaces and tabs (OWS of RFC 9110 5.6.3) on both ends. */
 struct slice slice_trim(struct slice s);
 /* Cuts at the first separator: *head is what stands before it, the return value what stands after. Without a

@@ -3,9 +3,8 @@
  */
 #include "base/jsonw.h"
 
-#include <math.h>
-
 #include "base/encode.h"
+#include "base/scan.h"
 
 void jsonw_init(struct jsonw *json, struct sbuf *out) { *json = (struct jsonw){.out = out}; }
 
@@ -55,12 +54,14 @@ void jsonw_int(struct jsonw *json, const char *key, int64_t value) {
     sbuf_append_u64(json->out, value < 0 ? 0 - (unsigned long long)value : (unsigned long long)value);
 }
 
-void jsonw_fixed(struct jsonw *json, const char *key, double value, int decimals) {
+void jsonw_ms(struct jsonw *json, const char *key, int64_t us) {
     begin_value(json, key);
-    if (isfinite(value))
-        sbuf_printf(json->out, "%.*f", decimals, value);
-    else
-        sbuf_append_str(json->out, "null");
+    uint64_t size = us < 0 ? 0 - (uint64_t)us : (uint64_t)us, below = size % 1000;
+    char decimals[] = {'.', (char)('0' + below / 100), (char)('0' + below / 10 % 10), (char)('0' + below % 10)};
+    if (us < 0)
+        sbuf_append_char(json->out, '-');
+    sbuf_append_u64(json->out, size / 1000);
+    sbuf_append(json->out, slice_make(decimals, sizeof decimals));
 }
 
 void jsonw_bool(struct jsonw *json, const char *key, bool value) {
@@ -95,29 +96,50 @@ static void escape_char(struct sbuf *out, unsigned char c) {
     }
 }
 
-void jsonw_escape(struct sbuf *out, struct slice value) {
-    sbuf_append_char(out, '"');
-    size_t plain = 0; /* bytes before the current one that can be copied as they are */
-    while (plain < value.len) {
-        unsigned char c = (unsigned char)value.ptr[plain];
-        bool is_special = c < 0x20 || c == '"' || c == '\\' || c == 0x7f;
-        size_t len = is_special ? 0 : utf8_length(slice_after(value, plain));
-        /* The controls U+0080 to U+009F move a terminal's cursor as ESC does. */
-        bool is_c1 = len == 2 && c == 0xc2 && (unsigned char)value.ptr[plain + 1] < 0xa0;
-        if (len > 0 && !is_c1) {
-            plain += len;
-            continue;
-        }
-        sbuf_append(out, slice_first(value, plain));
-        if (is_special)
-            escape_char(out, c);
-        else if (is_c1)
-            escape_char(out, (unsigned char)value.ptr[++plain]);
-        else
-            sbuf_append_str(out, "\xef\xbf\xbd");
-        value = slice_after(value, plain + 1);
-        plain = 0;
+/* What stands at the front of value and is not ordinary; returns its length. */
+static size_t escape_one(struct sbuf *out, struct slice value) {
+    unsigned char c = (unsigned char)value.ptr[0];
+    if (c < 0x80) {
+        escape_char(out, c);
+        return 1;
     }
-    sbuf_append(out, value);
+    size_t len = utf8_length(value);
+    if (len == 2 && c == 0xc2 && (unsigned char)value.ptr[1] < 0xa0) {
+        /* The controls U+0080 to U+009F move a terminal's cursor as ESC does. */
+        escape_char(out, (unsigned char)value.ptr[1]);
+    } else if (len > 0) {
+        sbuf_append(out, slice_first(value, len));
+    } else {
+        sbuf_append_str(out, "\xef\xbf\xbd");
+        return 1;
+    }
+    return len;
+}
+
+/* Nearly every text is ordinary from end to end: then it is one copy. */
+static bool append_plain(struct sbuf *out, struct slice value) {
+    char *place = scan_json(value) == value.len ? sbuf_reserve(out, value.len + 2) : NULL;
+    if (!place)
+        return false;
+    place[0] = '"';
+    if (value.len)
+        memcpy(place + 1, value.ptr, value.len);
+    place[value.len + 1] = '"';
+    sbuf_commit(out, value.len + 2);
+    return true;
+}
+
+void jsonw_escape(struct sbuf *out, struct slice value) {
+    if (append_plain(out, value))
+        return;
+    sbuf_append_char(out, '"');
+    for (;;) {
+        size_t plain = scan_json(value);
+        sbuf_append(out, slice_first(value, plain));
+        value = slice_after(value, plain);
+        if (value.len == 0)
+            break;
+        value = slice_after(value, escape_one(out, value));
+    }
     sbuf_append_char(out, '"');
 }

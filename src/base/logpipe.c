@@ -16,6 +16,7 @@
 
 #include "base/mem.h"
 #include "base/sbuf.h"
+#include "base/scan.h"
 #include "logsink_priv.h"
 
 #define PENDING_BYTES (4 * 1024 * 1024)
@@ -226,19 +227,11 @@ struct logpipe_reader *logpipe_reader_new(int fd, void (*line)(void *arg, enum l
     return reader;
 }
 
-static bool has_control_character(struct slice s) {
-    for (size_t i = 0; i < s.len; i++) {
-        if ((unsigned char)s.ptr[i] < 0x20)
-            return true;
-    }
-    return false;
-}
-
 /* false: no writer of ours does that. */
 static bool take_frame(struct logpipe_reader *reader, const struct frame *frame) {
     enum logpipe_kind kind = (enum logpipe_kind)(frame->kind & KIND_BITS);
     bool is_first = frame->kind & FIRST_PIECE, is_last = frame->kind & LAST_PIECE;
-    if (has_control_character(frame->piece))
+    if (scan_printable(frame->piece) < frame->piece.len)
         return false;
     if (is_first && is_last) {
         reader->partial_kind = -1;

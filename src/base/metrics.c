@@ -73,6 +73,7 @@ struct family {
     struct map by_key;
     struct record **records; /* in order of their first use */
     size_t count, cap;
+    struct record *recent[2]; /* the last two that were looked up: what comes next is often one of them */
 };
 
 struct registry {
@@ -192,11 +193,32 @@ static struct record *record_revive(struct record *record) {
     return record;
 }
 
+static struct record *find_recent(const struct family *family, struct slice key) {
+    for (size_t i = 0; i < 2; i++) {
+        if (family->recent[i] && slice_eq(record_key(family->recent[i]), key))
+            return family->recent[i];
+    }
+    return NULL;
+}
+
+/* In the map; remembered. */
+static struct record *find_record(struct family *family, struct slice key) {
+    struct record *record = find_recent(family, key);
+    if (record)
+        return record;
+    record = map_get(&family->by_key, key);
+    if (record) {
+        family->recent[1] = family->recent[0];
+        family->recent[0] = record;
+    }
+    return record;
+}
+
 /* The record of these label values, made if there is none; "other" when there are too many. key NULL: too long. */
 static struct record *record_get(struct registry *registry, enum metric metric, struct slice key) {
     static const char *const others[LABELS_MAX] = {"other", "other", "other", "other"};
     struct family *family = &registry->families[metric];
-    struct record *record = key.ptr ? map_get(&family->by_key, key) : NULL;
+    struct record *record = key.ptr ? find_record(family, key) : NULL;
     if (!record && key.ptr && family->by_key.count < METRIC_SERIES_MAX - 1)
         record = record_new(registry, metric, key, false);
     if (!record) {

@@ -58,9 +58,7 @@ void sbuf_commit(struct sbuf *buf, size_t added) {
     buf->len += added;
 }
 
-void sbuf_append(struct sbuf *buf, struct slice s) {
-    if (s.len == 0)
-        return;
+void sbuf_append_growing(struct sbuf *buf, struct slice s) {
     char *place = sbuf_reserve(buf, s.len);
     if (!place) {
         buf->overflow = true;
@@ -69,10 +67,6 @@ void sbuf_append(struct sbuf *buf, struct slice s) {
     memcpy(place, s.ptr, s.len);
     buf->len += s.len;
 }
-
-void sbuf_append_str(struct sbuf *buf, const char *text) { sbuf_append(buf, slice_of(text)); }
-
-void sbuf_append_char(struct sbuf *buf, char c) { sbuf_append(buf, slice_make(&c, 1)); }
 
 void sbuf_append_u64(struct sbuf *buf, unsigned long long value) {
     char digits[20];

@@ -4,15 +4,7 @@
  */
 #include "base/slice.h"
 
-bool slice_eq(struct slice a, struct slice b) {
-    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
-}
-
-bool slice_eq_str(struct slice a, const char *text) { return slice_eq(a, slice_of(text)); }
-
-bool slice_eq_nocase(struct slice a, struct slice b) {
-    if (a.len != b.len)
-        return false;
+bool slice_same_folded(struct slice a, struct slice b) {
     for (size_t i = 0; i < a.len; i++) {
         if (ascii_lower(a.ptr[i]) != ascii_lower(b.ptr[i]))
             return false;
@@ -41,16 +33,6 @@ int slice_compare(struct slice a, struct slice b) {
 size_t slice_index(struct slice s, char c) {
     const char *found = s.len ? memchr(s.ptr, c, s.len) : NULL;
     return found ? (size_t)(found - s.ptr) : s.len;
-}
-
-struct slice slice_after(struct slice s, size_t n) {
-    if (n > s.len)
-        n = s.len;
-    return n ? slice_make(s.ptr + n, s.len - n) : s;
-}
-
-struct slice slice_first(struct slice s, size_t n) {
-    return slice_make(s.ptr, n < s.len ? n : s.len);
 }
 
 struct slice slice_trim(struct slice s) {

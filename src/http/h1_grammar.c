@@ -5,6 +5,8 @@
  */
 #include "h1_grammar_priv.h"
 
+#include "base/scan.h"
+
 enum { TCHAR = 1, TEXT = 2 };
 
 /* clang-format off */
@@ -45,12 +47,12 @@ bool h1_is_token(struct slice s) {
 
 /* field-value = *field-content      with the white space around it already gone, or not */
 bool h1_is_field_value(struct slice s) {
-    for (size_t i = 0; i < s.len; i++) {
-        if (!h1_is_text(s.ptr[i])) {
-            return false;
-        }
+    size_t i = scan_printable(s);
+    while (i < s.len && s.ptr[i] == '\t') {
+        i++;
+        i += scan_printable(slice_after(s, i));
     }
-    return true;
+    return i == s.len;
 }
 
 enum h1_scan h1_scan_head(struct slice arrived, size_t *scanned, size_t limit, size_t *head_len_out) {
@@ -58,7 +60,11 @@ enum h1_scan h1_scan_head(struct slice arrived, size_t *scanned, size_t limit, s
     size_t end = arrived.len < limit ? arrived.len : limit;
     size_t i = *scanned;
     while (i < end) {
-        if (chars[(unsigned char)p[i]] & TEXT) {
+        i += scan_printable(slice_make(p + i, end - i));
+        if (i == end) {
+            break;
+        }
+        if (p[i] == '\t') {
             i++;
             continue;
         }

@@ -12,10 +12,11 @@
 
 /* Written by this file only; a builder that puts one of these into its list has made a mistake. */
 static bool is_ours(struct slice name) {
-    static const char *const names[] = {
-        "Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "Upgrade", "TE", "Trailer"};
+    static const struct slice names[] = {SLICE("Content-Length"), SLICE("Transfer-Encoding"), SLICE("Connection"),
+                                         SLICE("Keep-Alive"),     SLICE("Upgrade"),           SLICE("TE"),
+                                         SLICE("Trailer")};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (slice_eq_nocase(name, slice_of(names[i]))) {
+        if (slice_eq_nocase(name, names[i])) {
             return true;
         }
     }

@@ -5,7 +5,8 @@
  */
 #include "http/hop.h"
 
-/* RFC 9110 7.6.1, and what is written anew by h1_write. A trailing "*" stands for any rest, the empty one included. */
+/* RFC 9110 7.6.1, and what is written anew by h1_write. A trailing "*" stands for any rest, the empty one included.
+ * Each begins with a letter, see first_letters(). */
 static const char *const hop_by_hop_names[] = {
     "connection",          "content-length",   "expect", "http2-settings", "keep-alive",        "proxy-authenticate",
     "proxy-authorization", "proxy-connection", "te",     "trailer",        "transfer-encoding", "upgrade",
@@ -47,7 +48,22 @@ static bool matches(struct slice name, const char *pattern) {
     return pattern[i] == '*' || (i == name.len && !pattern[i]);
 }
 
-static bool matches_any(struct slice name, const char *const *patterns, size_t count) {
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* A bit for each letter that a pattern begins with: nearly every name is told apart by its first. */
+static uint32_t first_letters(const char *const *patterns, size_t count) {
+    uint32_t letters = 0;
+    for (size_t i = 0; i < count; i++) {
+        letters |= UINT32_C(1) << (patterns[i][0] - 'a');
+    }
+    return letters;
+}
+
+static bool matches_any(struct slice name, uint32_t letters, const char *const *patterns, size_t count) {
+    unsigned letter = name.len ? (unsigned)(ascii_lower(name.ptr[0]) - 'a') : 0;
+    if (letter >= 26 || !(letters >> letter & 1)) {
+        return false;
+    }
     for (size_t i = 0; i < count; i++) {
         if (matches(name, patterns[i])) {
             return true;
@@ -57,11 +73,15 @@ static bool matches_any(struct slice name, const char *const *patterns, size_t c
 }
 
 bool header_is_hop_by_hop(struct slice name) {
-    return matches_any(name, hop_by_hop_names, sizeof(hop_by_hop_names) / sizeof(hop_by_hop_names[0]));
+    static uint32_t letters;
+    letters = letters ? letters : first_letters(hop_by_hop_names, COUNT(hop_by_hop_names));
+    return matches_any(name, letters, hop_by_hop_names, COUNT(hop_by_hop_names));
 }
 
 bool header_is_reserved(struct slice name) {
-    return matches_any(name, reserved_names, sizeof(reserved_names) / sizeof(reserved_names[0]));
+    static uint32_t letters;
+    letters = letters ? letters : first_letters(reserved_names, COUNT(reserved_names));
+    return matches_any(name, letters, reserved_names, COUNT(reserved_names));
 }
 
 bool header_is_nominated(const struct headers *headers, struct slice name) {

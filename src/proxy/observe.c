@@ -52,7 +52,7 @@ static void line_end(struct jsonw *json, struct logsink *sink) {
     logsink_line(sink, sbuf_slice(json->out));
 }
 
-static double milliseconds(int64_t us) { return us > 0 ? (double)us / 1000.0 : 0.0; }
+static int64_t positive(int64_t us) { return us > 0 ? us : 0; }
 
 /* ---- groups of fields ---- */
 
@@ -125,7 +125,7 @@ static void put_request(struct jsonw *json, const struct exchange *exchange) {
 static void put_upstream(struct jsonw *json, const struct exchange *exchange) {
     jsonw_str(json, "upstream", exchange->endpoint ? exchange->endpoint->name : NULL);
     if (exchange->endpoint && exchange->upstream_head_us > 0)
-        jsonw_fixed(json, "upstream_ms", milliseconds(exchange->upstream_head_us - exchange->upstream_started_us), 3);
+        jsonw_ms(json, "upstream_ms", positive(exchange->upstream_head_us - exchange->upstream_started_us));
     else
         jsonw_null(json, "upstream_ms");
 }
@@ -150,8 +150,8 @@ static void put_exchange(struct jsonw *json, const struct exchange *exchange, in
     jsonw_int(json, "status", exchange->status);
     jsonw_int(json, "bytes_in", (int64_t)exchange->bytes_in);
     jsonw_int(json, "bytes_out", (int64_t)exchange->bytes_out);
-    jsonw_fixed(json, "duration_ms", milliseconds(duration_us), 3);
-    jsonw_fixed(json, "handshake_ms", client->peer ? milliseconds(client->peer->handshake_us) : 0.0, 3);
+    jsonw_ms(json, "duration_ms", positive(duration_us));
+    jsonw_ms(json, "handshake_ms", client->peer ? positive(client->peer->handshake_us) : 0);
     put_upstream(json, exchange);
     put_verdict(json, exchange);
     if (exchange->detail[0])
@@ -217,7 +217,7 @@ static void handshake_failure_line(const struct client *client, const struct han
     jsonw_str(&json, "sni", failure->server_name[0] ? failure->server_name : NULL);
     jsonw_str(&json, "host", failure->hostname);
     jsonw_str(&json, "tls_version", failure->tls_version);
-    jsonw_fixed(&json, "handshake_ms", milliseconds(clock_mono_us() - client->accepted_us), 3);
+    jsonw_ms(&json, "handshake_ms", positive(clock_mono_us() - client->accepted_us));
     jsonw_str(&json, "reason", reason_code(failure->reason));
     jsonw_str(&json, "detail", failure->detail);
     put_certificate(&json, failure->peer);
