@@ -17,6 +17,7 @@
 #include "base/map.h"
 #include "base/sbuf.h"
 #include "base/slice.h"
+#include "conf/template.h"
 
 /* Where a value stands in the file; 1-based; line 0: it does not come from the file (a default, or a resolved
  * document). */
@@ -109,6 +110,25 @@ enum conf_client_certificate {
     CONF_CLIENT_CERTIFICATE_REQUIRE
 };
 enum conf_forwarding { CONF_FORWARDING_OFF, CONF_FORWARDING_FIRST_REQUEST, CONF_FORWARDING_EVERY_REQUEST };
+/* The headers in which an upstream gets the certificate; bits of a set. */
+enum conf_dialect {
+    CONF_DIALECT_CF = 1,
+    CONF_DIALECT_RFC9440 = 2,
+    CONF_DIALECT_CF_CERT = 4,
+    CONF_DIALECT_XFCC = 8,
+    CONF_DIALECT_NGINX = 16,
+    CONF_DIALECT_TRAEFIK = 32,
+    CONF_DIALECT_AWS = 64
+};
+
+/* A header that is set to a template, or removed. */
+struct conf_header {
+    struct conf_text name;
+    bool is_removed;
+    struct template value;
+};
+typedef CONF_LIST(struct conf_header) conf_headers;
+
 enum conf_explain { CONF_EXPLAIN_FULL, CONF_EXPLAIN_CODE, CONF_EXPLAIN_OFF };
 
 struct conf_hostname {
@@ -117,7 +137,8 @@ struct conf_hostname {
     conf_files certificates, private_keys;           /* paired by position; private_keys are secrets */
     enum conf_client_certificate client_certificate; /* default filled in: REQUEST with a CA bundle, else OFF */
     enum conf_forwarding client_certificate_forwarding;
-    conf_texts forward_headers; /* "cf" */
+    conf_texts forward_headers; /* "cf"; conf_dialects() has them as a set */
+    conf_headers request_headers, response_headers;
     struct conf_text upstream;  /* name of an entry in upstreams; inline ones ("http://host:port", "builtin:whoami") get
                                    an entry named after themselves */
     bool public;
@@ -273,6 +294,8 @@ const struct conf_upstream *conf_find_upstream(const struct conf *conf, const ch
 const struct conf_group *conf_find_group(const struct conf *conf, const char *name);
 /* "common_name" for CONF_RULE_COMMON_NAME etc. Static. */
 const char *conf_rule_name(enum conf_rule_kind kind);
+/* The bits of enum conf_dialect that the names stand for. */
+unsigned conf_dialects(const conf_texts *names);
 const char *conf_decision_name(enum conf_decision decision); /* "service_auth" */
 
 /* The configuration with every default filled in, as YAML. No secrets: only where they are kept. */

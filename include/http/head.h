@@ -39,6 +39,8 @@ void headers_init(struct headers *headers, struct arena *arena);
 void headers_add(struct headers *headers, struct slice name, struct slice value);
 /* First header of that name, or NULL. */
 const struct header *headers_find(const struct headers *headers, struct slice name);
+/* Takes out every header of a name that is_same says is this one. */
+void headers_remove(struct headers *headers, struct slice name, bool (*is_same)(struct slice, struct slice));
 /* How many headers have that name. */
 size_t headers_count(const struct headers *headers, struct slice name);
 /* All lines of that name as one list, ", " between them (RFC 9110 5.3); empty lines are left out. ptr NULL when there

@@ -16,6 +16,12 @@ bool header_is_hop_by_hop(struct slice name);
  * x-client-cert*, x-amzn-mtls-*, ssl-client-*, x-ssl-*, early-data, x-sallyport-*. Also x-forwarded-for, -proto, -host,
  * -port, -server, forwarded, x-real-ip, which are set anew. */
 bool header_is_reserved(struct slice name);
+/* A token (RFC 9110 5.1) of at most 128 characters. */
+bool header_is_name(struct slice name);
+/* Whether name is pattern, which is in lower case with "-" and may end in "*" for any rest; folded as below. */
+bool header_is_like(struct slice name, const char *pattern);
+/* The same name to an upstream that makes environment variables of names: case folded, "_" the same as "-" (sec-12). */
+bool header_is_same(struct slice a, struct slice b);
 /* Whether a Connection header of these nominates name. Any name can be nominated: that only ever removes what was
  * received, since what sallyport says (Host too) is added afterwards (sec-13). */
 bool header_is_nominated(const struct headers *headers, struct slice name);

@@ -44,6 +44,8 @@ void cert_list_fini(struct cert_list *list);
 struct slice cert_der(const struct cert *cert);
 /* Content bytes of the serial number's INTEGER: big-endian two's complement, as crl_lookup() takes it. */
 struct slice cert_serial(const struct cert *cert);
+/* The serial number in decimal digits. The caller frees with mem_free. */
+char *cert_serial_decimal(const struct cert *cert);
 const uint8_t *cert_sha256(const struct cert *cert);
 time_t cert_not_before(const struct cert *cert);
 time_t cert_not_after(const struct cert *cert);

@@ -35,7 +35,8 @@ struct client {
     struct stream *stream;
     struct peer *peer; /* from the end of the handshake */
     struct codec *codec;
-    struct exchange *exchange; /* the one in progress, or NULL */
+    struct certificate_headers *certificate_headers; /* of forward.c; NULL until a request carries them */
+    struct exchange *exchange;                       /* the one in progress, or NULL */
     struct tunnel *tunnel;
     struct sbuf in;           /* read, not yet taken by the codec */
     struct loop_timer *timer; /* the deadline of the current state */

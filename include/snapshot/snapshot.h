@@ -23,7 +23,8 @@ struct hostname {
     const struct upstream *upstream;
     bool public;
     enum conf_forwarding forwarding;
-    bool forward_cf; /* dialects to emit */
+    unsigned dialects; /* bits of enum conf_dialect: the headers in which upstreams get the certificate */
+    conf_headers request_headers, response_headers;
     enum conf_explain explain;
 };
 

@@ -466,6 +466,10 @@ static void bind_field(struct binder *binder, const struct field *field, const s
     case FIELD_RULES:
         bind_rules(binder, node, target);
         break;
+    case FIELD_HEADERS:
+        if (check_count(binder, field, node))
+            bind_headers(binder, node, target);
+        break;
     case FIELD_LATER:
         break; /* it has no value */
     }

@@ -26,12 +26,13 @@ void bind_conf(struct binder *binder, const struct node *root);
 /* The defaults of one object that the file does not spell out. */
 void bind_defaults(struct conf *conf, struct conf_messages *messages, const struct object_type *type, void *base);
 
-/* Between bind.c and bind_rules.c. */
+/* Between bind.c, bind_rules.c and bind_headers.c. */
 size_t bind_enter(struct binder *binder, const char *format, ...) PRINTF_LIKE(2, 3); /* returns what bind_leave takes */
 void bind_leave(struct binder *binder, size_t path_len);
 void bind_expected(struct binder *binder, const struct node *node, const char *expected);
 /* The text of a scalar, ${ENV} expanded; false after an error. */
 bool bind_scalar(struct binder *binder, const struct node *node, const char *expected, struct slice *text_out);
+void bind_headers(struct binder *binder, const struct node *node, conf_headers *headers_out);
 void bind_rules(struct binder *binder, const struct node *node, conf_rules *rules_out);
 
 /* Lists of any element type have one layout. */

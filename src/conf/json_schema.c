@@ -136,6 +136,36 @@ static void write_list_or_one(struct jsonw *json, const struct field *field) {
     jsonw_close_array(json);
 }
 
+/* name: template | {operation: remove} | {operation: set, value: template} */
+static void write_headers(struct jsonw *json) {
+    jsonw_str(json, "type", "object");
+    jsonw_open_object(json, "additionalProperties");
+    jsonw_open_array(json, "anyOf");
+    jsonw_open_object(json, NULL);
+    jsonw_str(json, "$ref", "#/$defs/text");
+    jsonw_close_object(json);
+    jsonw_open_object(json, NULL);
+    jsonw_str(json, "type", "object");
+    jsonw_bool(json, "additionalProperties", false);
+    jsonw_open_object(json, "properties");
+    jsonw_open_object(json, "operation");
+    jsonw_open_array(json, "enum");
+    jsonw_str(json, NULL, "set");
+    jsonw_str(json, NULL, "remove");
+    jsonw_close_array(json);
+    jsonw_close_object(json);
+    jsonw_open_object(json, "value");
+    jsonw_str(json, "$ref", "#/$defs/text");
+    jsonw_close_object(json);
+    jsonw_close_object(json);
+    jsonw_open_array(json, "required");
+    jsonw_str(json, NULL, "operation");
+    jsonw_close_array(json);
+    jsonw_close_object(json);
+    jsonw_close_array(json);
+    jsonw_close_object(json);
+}
+
 static void write_later(struct jsonw *json, const struct field *field) {
     jsonw_bool(json, "deprecated", true);
     if (!field->fallback) {
@@ -207,6 +237,9 @@ static void write_type(struct jsonw *json, const struct field *field) {
     case FIELD_OBJECTS:
     case FIELD_RULES:
         write_list_or_one(json, field);
+        break;
+    case FIELD_HEADERS:
+        write_headers(json);
         break;
     case FIELD_LATER:
         write_later(json, field);

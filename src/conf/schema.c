@@ -38,8 +38,9 @@ static const struct choice certificate_modes[] = {{"off", CONF_CLIENT_CERTIFICAT
     {"require", CONF_CLIENT_CERTIFICATE_REQUIRE, false}, {NULL, 0, false}};
 static const struct choice forwardings[] = {{"off", CONF_FORWARDING_OFF, false}, {"first_request", CONF_FORWARDING_FIRST_REQUEST, false},
     {"every_request", CONF_FORWARDING_EVERY_REQUEST, false}, {NULL, 0, false}};
-static const struct choice dialects[] = {{"cf", 0, false}, {"rfc9440", 0, true}, {"cf_cert", 0, true}, {"xfcc", 0, true}, {"nginx", 0, true},
-    {"traefik", 0, true}, {"aws", 0, true}, {NULL, 0, false}};
+static const struct choice dialects[] = {{"cf", CONF_DIALECT_CF, false}, {"rfc9440", CONF_DIALECT_RFC9440, false},
+    {"cf_cert", CONF_DIALECT_CF_CERT, false}, {"xfcc", CONF_DIALECT_XFCC, false}, {"nginx", CONF_DIALECT_NGINX, false},
+    {"traefik", CONF_DIALECT_TRAEFIK, false}, {"aws", CONF_DIALECT_AWS, false}, {NULL, 0, false}};
 static const struct choice explains[] = {{"full", CONF_EXPLAIN_FULL, false}, {"code", CONF_EXPLAIN_CODE, false}, {"off", CONF_EXPLAIN_OFF, false},
     {NULL, 0, false}};
 static const struct choice decisions[] = {{"service_auth", CONF_SERVICE_AUTH, false}, {"allow", CONF_ALLOW, false}, {"block", CONF_BLOCK, false},
@@ -170,8 +171,11 @@ static const struct field hostname_fields[] = {
         .fallback = "every_request", .doc = "On which requests of a connection the certificate's headers go upstream."),
     ROW(conf_hostname, forward_headers, .name = "forward_headers", .type = FIELD_TEXTS, .is_one_or_list = true, .choices = dialects, .fallback = "cf",
         .doc = "The dialects of headers in which the upstream gets the certificate."),
-    LATER("request_headers", "Headers added for the upstream: name to template.", .example = "{X-CERT-SUBJECT-DN: \"{cert_subject_dn}\"}"),
-    LATER("response_headers", "Headers set or removed in the response."),
+    ROW(conf_hostname, request_headers, .name = "request_headers", .type = FIELD_HEADERS, .max = 100,
+        .doc = "Headers for the upstream: name to template, or to `{operation: remove}`. The client's own of these names are removed in any case.",
+        .example = "{X-CERT-SUBJECT-DN: \"{cert_subject_dn}\"}"),
+    ROW(conf_hostname, response_headers, .name = "response_headers", .type = FIELD_HEADERS, .max = 100,
+        .doc = "The same for the client, in the place of the upstream's.", .example = "{Server: {operation: remove}}"),
     ROW(conf_hostname, upstream, .name = "upstream", .type = FIELD_TEXT, .is_required = true,
         .doc = "A name in `upstreams`, or `http://host:port`, or `builtin:whoami`.", .example = "telemetry"),
     ROW(conf_hostname, public, .name = "public", .type = FIELD_BOOL, .fallback = "false",
@@ -318,6 +322,17 @@ const struct rule_type schema_rules[] = {
 
 /* clang-format on */
 
+unsigned conf_dialects(const conf_texts *names) {
+    unsigned set = 0;
+    for (size_t i = 0; i < names->count; i++) {
+        for (const struct choice *dialect = dialects; dialect->name; dialect++) {
+            if (strcmp(dialect->name, names->items[i].text) == 0)
+                set |= (unsigned)dialect->value;
+        }
+    }
+    return set;
+}
+
 const struct field *schema_find(const struct object_type *type, struct slice name) {
     for (const struct field *field = type->fields; field->name; field++) {
         if (slice_eq_str(name, field->name))
@@ -387,6 +402,9 @@ void schema_describe(const struct field *field, struct sbuf *out) {
         break;
     case FIELD_RULES:
         sbuf_append_str(out, "a list of rules such as [{certificate: {}}]");
+        break;
+    case FIELD_HEADERS:
+        sbuf_append_str(out, "a map of header names to templates");
         break;
     case FIELD_ON_EXPIRED:
         sbuf_append_str(out, "deny, allow or grace and a duration such as grace 24h");

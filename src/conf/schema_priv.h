@@ -23,6 +23,7 @@ enum field_type {
     FIELD_OBJECT,     /* the struct of `object` */
     FIELD_OBJECTS,    /* a list of them */
     FIELD_RULES,      /* conf_rules */
+    FIELD_HEADERS,    /* conf_headers */
     FIELD_ON_EXPIRED, /* `deny`, `allow` or `grace 24h`: the two members of struct conf_crl */
     FIELD_LATER /* known, refused: not supported yet. `fallback`, if any, is the one value that is accepted, because it
                    says what holds anyway */

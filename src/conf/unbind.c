@@ -134,6 +134,22 @@ static struct node *rules_node(const struct unbinder *u, const conf_rules *rules
     return list;
 }
 
+static struct node *headers_node(const struct unbinder *u, const conf_headers *headers) {
+    struct node *map = node_object(u->arena, headers->count, nowhere);
+    for (size_t i = 0; i < headers->count; i++) {
+        const struct conf_header *header = &headers->items[i];
+        struct node *value = NULL;
+        if (header->is_removed) {
+            value = node_object(u->arena, 1, nowhere);
+            node_put(value, "operation", text_node(u, SLICE("remove")));
+        } else {
+            value = text_node(u, slice_of(header->value.text));
+        }
+        node_put(map, header->name.text, value);
+    }
+    return map;
+}
+
 static struct node *object_node(const struct unbinder *u, const struct object_type *type, const void *base);
 
 static struct node *files_node(const struct unbinder *u, const struct field *field, const conf_files *files) {
@@ -181,6 +197,8 @@ static struct node *field_node(const struct unbinder *u, const struct field *fie
         return objects_node(u, field, target);
     case FIELD_RULES:
         return rules_node(u, target);
+    case FIELD_HEADERS:
+        return headers_node(u, target);
     case FIELD_ON_EXPIRED:
         return on_expired_node(u, base);
     case FIELD_LATER:

@@ -40,6 +40,16 @@ const struct header *headers_find(const struct headers *headers, struct slice na
     return NULL;
 }
 
+void headers_remove(struct headers *headers, struct slice name, bool (*is_same)(struct slice, struct slice)) {
+    size_t kept = 0;
+    for (size_t i = 0; i < headers->count; i++) {
+        if (!is_same(headers->items[i].name, name)) {
+            headers->items[kept++] = headers->items[i];
+        }
+    }
+    headers->count = kept;
+}
+
 size_t headers_count(const struct headers *headers, struct slice name) {
     size_t count = 0;
     for (size_t i = 0; i < headers->count; i++) {

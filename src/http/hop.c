@@ -5,6 +5,10 @@
  */
 #include "http/hop.h"
 
+#include "h1_grammar_priv.h"
+
+#define NAME_MAX_BYTES 128
+
 /* RFC 9110 7.6.1, and what is written anew by h1_write. A trailing "*" stands for any rest, the empty one included.
  * Each begins with a letter, see first_letters(). */
 static const char *const hop_by_hop_names[] = {
@@ -82,6 +86,25 @@ bool header_is_reserved(struct slice name) {
     static uint32_t letters;
     letters = letters ? letters : first_letters(reserved_names, COUNT(reserved_names));
     return matches_any(name, letters, reserved_names, COUNT(reserved_names));
+}
+
+bool header_is_like(struct slice name, const char *pattern) { return matches(name, pattern); }
+
+bool header_is_name(struct slice name) {
+    for (size_t i = 0; i < name.len; i++) {
+        if (!h1_is_tchar(name.ptr[i])) {
+            return false;
+        }
+    }
+    return name.len > 0 && name.len <= NAME_MAX_BYTES;
+}
+
+bool header_is_same(struct slice a, struct slice b) {
+    size_t i = 0;
+    while (i < a.len && i < b.len && fold(a.ptr[i]) == fold(b.ptr[i])) {
+        i++;
+    }
+    return i == a.len && i == b.len;
 }
 
 bool header_is_nominated(const struct headers *headers, struct slice name) {

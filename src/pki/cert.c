@@ -222,6 +222,15 @@ struct slice cert_der(const struct cert *cert) {
 struct slice cert_serial(const struct cert *cert) {
     return slice_make(cert->serial, cert->serial_len);
 }
+char *cert_serial_decimal(const struct cert *cert) {
+    BIGNUM *number = ASN1_INTEGER_to_BN(X509_get0_serialNumber(cert->x509), NULL);
+    char *text = number ? BN_bn2dec(number) : NULL;
+    char *copy = mem_strndup(text ? text : "", text ? strlen(text) : 0);
+    OPENSSL_free(text);
+    BN_free(number);
+    return copy;
+}
+
 const uint8_t *cert_sha256(const struct cert *cert) { return cert->sha256; }
 time_t cert_not_before(const struct cert *cert) { return cert->not_before; }
 time_t cert_not_after(const struct cert *cert) { return cert->not_after; }

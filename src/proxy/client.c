@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "proxy/exchange.h"
+#include "proxy/forward.h"
 #include "proxy/observe.h"
 #include "proxy/tunnel.h"
 #include "tls/stream_tls.h"
@@ -141,6 +142,7 @@ void client_reap(struct client *client) {
     if (client->codec) {
         codec_free(client->codec);
     }
+    certificate_headers_free(&client->certificate_headers);
     peer_free(&client->peer);
     sbuf_fini(&client->in);
     worker_client_gone(worker, client);

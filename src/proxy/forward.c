@@ -8,10 +8,14 @@
 
 #include "base/clock.h"
 #include "http/hop.h"
+#include "proxy/dialects.h"
+#include "proxy/templates.h"
 
-/* A certificate beyond this is not put into a header: servers refuse the whole request for such a one. The request says
- * so instead (sec-16). */
-#define CERTIFICATE_HEADER_MAX (32 * 1024)
+struct certificate_headers {
+    struct headers headers; /* in an arena of their own */
+    unsigned revision;      /* of the peer's report they were rendered from */
+    unsigned dialects;
+};
 
 static void add(struct headers *headers, const char *name, struct slice value) {
     headers_add(headers, slice_of(name), value);
@@ -117,23 +121,37 @@ static bool forwards_certificate(const struct exchange *exchange) {
     return false;
 }
 
-static void add_cf(const struct identity *identity, struct headers *out) {
-    if (identity->der_base64.len <= CERTIFICATE_HEADER_MAX) {
-        add(out, "Cf-Client-Cert-Der-Base64", identity->der_base64);
-    } else {
-        add(out, "Cf-Client-Cert-Too-Large", SLICE("true"));
+void certificate_headers_free(struct certificate_headers **headers) {
+    if (*headers) {
+        arena_free((*headers)->headers.arena);
     }
-    add(out, "Cf-Client-Cert-Sha256", identity->fingerprint_sha256);
+    *headers = NULL;
+}
+
+/* In an arena of its own, because it is rendered anew when trust or the configuration changes. */
+static struct certificate_headers *render_certificate(struct peer *peer, unsigned dialects) {
+    struct arena *arena = arena_new(512);
+    struct certificate_headers *rendered = ARENA_NEW(arena, struct certificate_headers);
+    struct presented_certificate presented = {peer_identity(peer), &peer->report, &peer->sent};
+    *rendered = (struct certificate_headers){.revision = peer->revision, .dialects = dialects};
+    headers_init(&rendered->headers, arena);
+    dialects_render(&presented, dialects, &rendered->headers);
+    return rendered;
 }
 
 static void add_certificate(const struct exchange *exchange, struct headers *out) {
-    struct peer *peer = exchange->client->peer;
-    if (peer->report.reason != REASON_NONE || !forwards_certificate(exchange)) {
+    struct client *client = exchange->client;
+    struct certificate_headers *rendered = client->certificate_headers;
+    unsigned dialects = exchange->hostname->dialects;
+    if (!dialects || !forwards_certificate(exchange) || !peer_identity(client->peer)) {
         return;
     }
-    const struct identity *identity = peer_identity(peer);
-    if (identity && exchange->hostname->forward_cf) {
-        add_cf(identity, out);
+    if (!rendered || rendered->revision != client->peer->revision || rendered->dialects != dialects) {
+        certificate_headers_free(&client->certificate_headers);
+        rendered = client->certificate_headers = render_certificate(client->peer, dialects);
+    }
+    for (size_t i = 0; i < rendered->headers.count; i++) {
+        headers_add(out, rendered->headers.items[i].name, rendered->headers.items[i].value);
     }
 }
 
@@ -164,6 +182,7 @@ struct request_head *forward_request(struct exchange *exchange) {
     }
     add_forwarding(exchange, authority, &out->headers);
     add_certificate(exchange, &out->headers);
+    templates_apply(exchange, &exchange->hostname->request_headers, &out->headers);
     return out;
 }
 
@@ -212,6 +231,7 @@ struct response_head *forward_response(struct exchange *exchange, const struct r
         add_date(exchange, &out->headers);
         add(&out->headers, "Via", via(&upstream->headers, upstream->version, exchange->arena));
         add(&out->headers, "cf-ray", slice_of(exchange->ray_id));
+        templates_apply(exchange, &exchange->hostname->response_headers, &out->headers);
     }
     return out;
 }
@@ -249,10 +269,20 @@ static bool trailer_stops(struct slice name) {
     return starts_with_folded(name, "if-") || header_is_hop_by_hop(name) || header_is_reserved(name);
 }
 
-void forward_trailers(const struct headers *trailers, struct headers *out) {
+static bool is_in_rules(struct slice name, const conf_headers *rules) {
+    for (size_t i = 0; rules && i < rules->count; i++) {
+        if (header_is_same(name, slice_of(rules->items[i].name.text))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void forward_trailers(const struct headers *trailers, const conf_headers *rules, struct headers *out) {
     for (size_t i = 0; i < trailers->count; i++) {
-        if (!trailer_stops(trailers->items[i].name)) {
-            headers_add(out, trailers->items[i].name, trailers->items[i].value);
+        struct slice name = trailers->items[i].name;
+        if (!trailer_stops(name) && !is_in_rules(name, rules)) {
+            headers_add(out, name, trailers->items[i].value);
         }
     }
 }

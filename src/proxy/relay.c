@@ -87,7 +87,7 @@ static void on_request_end(void *arg, const struct headers *trailers) {
     struct exchange *exchange = arg;
     struct headers *passed = ARENA_NEW(exchange->arena, struct headers);
     headers_init(passed, exchange->arena);
-    forward_trailers(trailers, passed);
+    forward_trailers(trailers, &exchange->hostname->request_headers, passed);
     exchange->trailers = passed;
     exchange->request_ended = true;
     relay_request(exchange);
@@ -188,7 +188,7 @@ static void relay_end(struct exchange *exchange, const struct headers *trailers)
     struct headers passed;
     headers_init(&passed, exchange->arena);
     if (trailers) {
-        forward_trailers(trailers, &passed);
+        forward_trailers(trailers, &exchange->hostname->response_headers, &passed);
     }
     codec_send_end(exchange->stream, &passed);
     exchange->response_ended = true;

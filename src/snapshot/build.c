@@ -192,14 +192,6 @@ static int build_tls_host(struct builder *builder, const struct source *source, 
     return 0;
 }
 
-static bool has_text(const conf_texts *texts, const char *wanted) {
-    for (size_t i = 0; i < texts->count; i++) {
-        if (strcmp(texts->items[i].text, wanted) == 0)
-            return true;
-    }
-    return false;
-}
-
 static int build_hostname(struct builder *builder, const struct source *source, struct err *err) {
     const struct conf_hostname *conf = source->conf;
     struct hostname *hostname = source->hostname;
@@ -207,7 +199,9 @@ static int build_hostname(struct builder *builder, const struct source *source, 
     hostname->is_wildcard = slice_starts_with(slice_of(conf->name.text), SLICE("*."));
     hostname->public = conf->public;
     hostname->forwarding = conf->client_certificate_forwarding;
-    hostname->forward_cf = has_text(&conf->forward_headers, "cf");
+    hostname->dialects = conf_dialects(&conf->forward_headers);
+    hostname->request_headers = conf->request_headers;
+    hostname->response_headers = conf->response_headers;
     hostname->explain = conf->explain_denials;
     hostname->upstream = map_get(&builder->upstreams, slice_of(conf->upstream.text));
     if (!hostname->upstream)

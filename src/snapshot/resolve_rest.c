@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "http/hop.h"
 #include "io/addr.h"
 #include "policy/policy.h"
 #include "resolve_priv.h"
@@ -152,11 +153,49 @@ static void check_tls(struct resolving *r) {
     ticket_keys_free(&keys);
 }
 
+/* ---- headers ---- */
+
+/* What no template may touch: framing, routing, and what the gateway says about itself. */
+static const char *protected_header(struct slice name) {
+    static const char *const ours[] = {"host", "via", "cf-ray", "cf-access-*", "x-sallyport-*"};
+    if (header_is_hop_by_hop(name))
+        return "is about the connection, not the message";
+    for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
+        if (header_is_like(name, ours[i]))
+            return "is set by the gateway itself";
+    }
+    return NULL;
+}
+
+static void check_headers(struct resolving *r, const char *where, const conf_headers *headers) {
+    for (size_t i = 0; i < headers->count; i++) {
+        const struct conf_text *name = &headers->items[i].name;
+        struct slice text = slice_of(name->text);
+        const char *fault = header_is_name(text) ? protected_header(text) : "is not the name of a header";
+        if (fault)
+            conf_error(r->messages, name->pos, "%s: '%s' %s", where, name->text, fault);
+        for (size_t j = 0; j < i; j++) {
+            if (header_is_same(text, slice_of(headers->items[j].name.text)))
+                conf_error(r->messages, name->pos, "%s: duplicate header '%s'; first on line %d", where, name->text,
+                           headers->items[j].name.pos.line);
+        }
+    }
+}
+
+static void check_all_headers(struct resolving *r) {
+    for (size_t i = 0; i < r->conf->hostnames.count; i++) {
+        const struct conf_hostname *hostname = &r->conf->hostnames.items[i];
+        check_headers(r, "request_headers", &hostname->request_headers);
+        check_headers(r, "response_headers", &hostname->response_headers);
+    }
+}
+
 void resolve_network(struct resolving *r) {
     check_listeners(r);
     resolve_admin(r);
     resolve_fetch(r);
     check_tls(r);
+    check_all_headers(r);
     for (size_t i = 0; i < r->conf->upstreams.count; i++) {
         struct conf_upstream *upstream = &r->conf->upstreams.items[i];
         for (size_t j = 0; j < upstream->servers.count; j++)

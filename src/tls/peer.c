@@ -90,6 +90,7 @@ void peer_reverify(struct peer *peer, const struct trust *trust, time_t now) {
     }
     verify_report_fini(&peer->report);
     peer->report = report;
+    peer->revision++;
 }
 
 void peer_free(struct peer **peer_ptr) {

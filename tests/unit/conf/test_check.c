@@ -335,11 +335,6 @@ START_TEST(what_comes_later_is_refused_and_never_ignored) {
         {"listeners: [{address: '*:1', proxy_protocol: off, trusted_forwarders: []}]\n"
          "hostnames: [{name: a.test, certificate: c, private_key: k, upstream: builtin:whoami, public: true}]\n",
          ""},
-        {OPEN_HOST(", public: true, forward_headers: [cf, xfcc]"),
-         "f:2:122: hostnames[0].forward_headers[1]: 'xfcc' is not supported yet\n"},
-        {OPEN_HOST(", public: true, request_headers: {a: b}, response_headers: {}"),
-         "f:2:100: hostnames[0].request_headers: not supported yet\nf:2:125: hostnames[0].response_headers: not "
-         "supported yet\n"},
         {OPEN_HOST("") "ca_bundles: [{name: b, file: b.pem, associated_hostnames: [a.test], ocsp: leaf, crl: "
                        "{directory: d, urls: ['http://x/']}}]\n",
          "f:3:69: ca_bundles[0].ocsp: not supported yet\nf:3:87: ca_bundles[0].crl.directory: not supported "

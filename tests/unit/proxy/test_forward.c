@@ -33,7 +33,7 @@ static struct fixture *fixture_new(const char *head) {
     f->peer.report.reason = REASON_NONE;
     strcpy(f->peer.server_name, "iot.example.test");
     f->hostname.forwarding = CONF_FORWARDING_EVERY_REQUEST;
-    f->hostname.forward_cf = true;
+    f->hostname.dialects = CONF_DIALECT_CF;
     f->client.peer = &f->peer;
     f->client.requests = 1;
     strcpy(f->client.host_text, "192.0.2.7");
@@ -45,7 +45,10 @@ static struct fixture *fixture_new(const char *head) {
     return f;
 }
 
-static void fixture_free(struct fixture *f) { arena_free(f->arena); }
+static void fixture_free(struct fixture *f) {
+    certificate_headers_free(&f->client.certificate_headers);
+    arena_free(f->arena);
+}
 
 /* What goes upstream, as bytes; free() it. */
 static char *forwarded(struct fixture *f) {
@@ -148,7 +151,7 @@ static const struct {
 START_TEST(the_hostname_says_which_requests_carry_the_certificate) {
     struct fixture *f = fixture_new(GET "\r\n");
     f->hostname.forwarding = FORWARDING[_i].forwarding;
-    f->hostname.forward_cf = FORWARDING[_i].dialect;
+    f->hostname.dialects = FORWARDING[_i].dialect ? CONF_DIALECT_CF : 0;
     f->client.requests = FORWARDING[_i].requests;
     char *got = forwarded(f);
     ck_assert_str_eq(got, FORWARDING[_i].is_forwarded ? GET OURS CERTIFICATE "\r\n" : GET OURS "\r\n");
@@ -174,7 +177,7 @@ START_TEST(sec_16_a_certificate_too_large_for_a_header_is_marked) {
     struct fixture *f = fixture_new(GET "\r\n");
     f->identity.der_base64 = slice_make(base64, sizeof base64);
     char *got = forwarded(f);
-    ck_assert_str_eq(got, GET OURS "Cf-Client-Cert-Too-Large: true\r\nCf-Client-Cert-Sha256: " FINGERPRINT "\r\n\r\n");
+    ck_assert_str_eq(got, GET OURS "Cf-Client-Cert-Der-Base64-Too-Large: 1\r\nCf-Client-Cert-Sha256: " FINGERPRINT "\r\n\r\n");
     free(got);
     fixture_free(f);
 }
@@ -335,7 +338,7 @@ START_TEST(sec_12_trailers_carry_no_identity_and_no_framing) {
     headers_init(&in, arena);
     headers_init(&out, arena);
     headers_add(&in, slice_of(TRAILERS[_i].name), SLICE("v"));
-    forward_trailers(&in, &out);
+    forward_trailers(&in, NULL, &out);
     ck_assert_msg(out.count == (size_t)TRAILERS[_i].passes, "%s", TRAILERS[_i].name);
     arena_free(arena);
 }

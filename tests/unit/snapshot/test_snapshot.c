@@ -44,7 +44,7 @@ START_TEST(hostnames_have_what_the_file_says) {
     ck_assert_int_eq(a->forwarding, CONF_FORWARDING_EVERY_REQUEST);
     ck_assert_int_eq(wild->forwarding, CONF_FORWARDING_FIRST_REQUEST);
     ck_assert_int_eq(wild->explain, CONF_EXPLAIN_CODE);
-    ck_assert(a->forward_cf);
+    ck_assert_uint_eq(a->dialects, CONF_DIALECT_CF);
     ck_assert_int_eq(tls_host_mode(a->tls), CLIENT_CERTIFICATE_REQUEST);
     ck_assert_int_eq(tls_host_mode(b->tls), CLIENT_CERTIFICATE_REQUIRE);
     ck_assert_int_eq(tls_host_mode(host(snapshot, "d.test")->tls), CLIENT_CERTIFICATE_OFF);
@@ -242,7 +242,7 @@ START_TEST(a_generation_with_other_crls_shares_all_the_rest) {
     ck_assert_mem_eq(tls_host_binding(next->tls), tls_host_binding(old->tls), SHA256_SIZE);
     ck_assert_int_eq(tls_host_mode(next->tls), tls_host_mode(old->tls));
     ck_assert_str_eq(next->name, "a.test");
-    ck_assert(next->forward_cf && next->upstream == old->upstream);
+    ck_assert(next->dialects == CONF_DIALECT_CF && next->upstream == old->upstream);
     ck_assert_ptr_eq(second->listeners[0].no_sni, next);
     ck_assert_ptr_null(second->listeners[1].no_sni);
     ck_assert_str_eq(second->listeners[1].address, "127.0.0.1:8444");
