@@ -98,8 +98,9 @@ def test_there_are_master_control_and_workers(two):
     assert two.admin("/readyz") == (200, "ready\n")
 
 
-def test_auto_is_as_many_as_cpus(gateway):
-    assert len(workers(gateway)) == min(64, len(os.sched_getaffinity(0)))
+def test_auto_is_as_many_as_cpus(tmp_path, certs):
+    with Gateway(tmp_path, basic_config(certs, more="workers: auto\n")) as gateway:
+        assert len(workers(gateway)) == min(64, len(os.sched_getaffinity(0)))
 
 
 # --- what ends -----------------------------------------------------------------------------------------------------

@@ -31,8 +31,9 @@ def quiet(text, directory):
 
 
 def cpu_us(gateway):
-    """CPU time that the process has had, in microseconds."""
-    tasks = pathlib.Path(f"/proc/{gateway.process.pid}/task").iterdir()
+    """CPU time that its processes have had, in microseconds."""
+    pids = [gateway.process.pid, *gateway.children().values()]
+    tasks = [task for pid in pids for task in pathlib.Path(f"/proc/{pid}/task").iterdir()]
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1000
 
 
