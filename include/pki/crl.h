@@ -25,8 +25,7 @@ enum crl_fault {
     CRL_MALFORMED,      /* not DER of a CertificateList, truncated, bytes after the end */
     CRL_UNKNOWN_ISSUER, /* none of the issuers has this name and made this signature */
     CRL_BAD_SIGNATURE,
-    CRL_UNSUPPORTED, /* an unknown critical extension, indirect, scoped by issuingDistributionPoint in a way not
-                        understood, delta */
+    CRL_UNSUPPORTED, /* an unknown critical extension, or scoped by issuingDistributionPoint in a way not understood */
 };
 
 /* Bytes in pieces: returns how many were put in buf (0 at the end), -1 on error. A CRL of any size passes through 256
@@ -79,15 +78,24 @@ bool crl_has_number(const struct crl *crl);
 struct slice crl_number(const struct crl *crl); /* big-endian, without leading zeros */
 size_t crl_count(const struct crl *crl);
 const uint8_t *crl_digest(const struct crl *crl); /* SHA-256 of the DER */
-/* Which certificates the list speaks for (issuingDistributionPoint). */
+/* Which certificates the list speaks for (issuingDistributionPoint); one for attribute certificates for neither. */
 bool crl_covers_leaves(const struct crl *crl);
 bool crl_covers_cas(const struct crl *crl);
+/* It speaks for other issuers' certificates as well. */
+bool crl_is_indirect(const struct crl *crl);
+/* It holds only what changed since the list with the base number (RFC 5280 5.2.4), and says nothing without one. */
+bool crl_is_delta(const struct crl *crl);
+struct slice crl_base_number(const struct crl *crl);
+/* One series: same issuer and key, same scope. Of two complete lists, or two deltas, the one with the higher number
+ * takes the other's place; a delta takes no complete list's place. */
+bool crl_is_same_series(const struct crl *a, const struct crl *b);
 
 struct crl_entry {
     time_t revoked_at;
     int reason; /* RFC 5280 5.3.1; -1: not given */
 };
-/* serial: content bytes of the INTEGER, big-endian; compared as a number. Under 1 microsecond for a million entries. */
+/* serial: content bytes of the INTEGER, big-endian; compared as a number. Of certificates of the list's own issuer.
+ * Under 1 microsecond for a million entries. */
 bool crl_lookup(const struct crl *crl, struct slice serial, struct crl_entry *entry_out);
 /* "keyCompromise" etc.; "unspecified" for -1. Static. */
 const char *crl_reason_text(int reason);

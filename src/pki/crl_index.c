@@ -3,8 +3,10 @@
  * records, grouped by bucket. Built by the loader in control, mapped and read by workers, freed with its last
  * reference.
  *
- * A record is {length, serial number, date as 40 bits, reason}; a bucket holds four on average. The hash is keyed at
- * random for each block, so that serial numbers cannot be chosen to collide.
+ * A record is {length, key, date as 40 bits, reason}; a bucket holds four on average. The hash is keyed at random for
+ * each block, so that serial numbers cannot be chosen to collide. The key is the serial number; for another issuer's
+ * certificate in an indirect list, two zero bytes, with which no serial number in its shortest form begins, 16 bytes of
+ * the digest of that issuer's name, and the serial number.
  */
 #include <stdlib.h>
 
@@ -13,12 +15,13 @@
 #include "crl_priv.h"
 
 #define RECORD_OVERHEAD 7 /* length, date, reason */
+#define KEY_MAX 255
 #define DATE_MAX ((INT64_C(1) << 39) - 1)
 #define NO_REASON 0xff
 #define PER_BUCKET 4
 #define BUCKET_MAX 255 /* with a keyed hash only repetitions of one serial number can fill a bucket so */
 #define BUCKET_BITS_MAX 30
-static const char MAGIC[8] = "SPCRL\0\1";
+static const char MAGIC[8] = "SPCRL\0\2";
 
 struct crl {
     int refs;
@@ -80,24 +83,41 @@ static struct slice shortest(struct slice serial) {
 
 static size_t record_len(const uint8_t *record) { return (size_t)record[0] + RECORD_OVERHEAD; }
 
-bool crl_entries_add(struct crl_entries *entries, struct slice serial, time_t revoked_at, int reason) {
+/* A record's key; 0 for a serial number that cannot be on a list. issuer_name NULL: the list's own issuer. */
+static size_t make_key(const uint8_t *issuer_name, struct slice serial, uint8_t out[KEY_MAX]) {
+    size_t len = 0;
     serial = shortest(serial);
-    if (serial.len == 0 || serial.len > CRL_SERIAL_MAX ||
-        entries->len > UINT32_MAX - 2 * (CRL_SERIAL_MAX + RECORD_OVERHEAD))
+    if (serial.len == 0 || serial.len > CRL_SERIAL_MAX)
+        return 0;
+    if (issuer_name != NULL) {
+        memset(out, 0, 2);
+        memcpy(out + 2, issuer_name, CRL_FOREIGN_LEN - 2);
+        len = CRL_FOREIGN_LEN;
+    }
+    memcpy(out + len, serial.ptr, serial.len);
+    return len + serial.len;
+}
+
+bool crl_entries_add(struct crl_entries *entries, const uint8_t *issuer_name, struct slice serial,
+                     const struct crl_entry *entry) {
+    uint8_t key[KEY_MAX];
+    size_t len = make_key(issuer_name, serial, key);
+    if (len == 0 || entries->len > UINT32_MAX - 2 * (KEY_MAX + RECORD_OVERHEAD))
         return false;
-    if (entries->cap - entries->len < serial.len + RECORD_OVERHEAD) {
+    if (entries->cap - entries->len < len + RECORD_OVERHEAD) {
         entries->cap = entries->cap ? entries->cap * 2 : 4096;
         entries->records = mem_resize(entries->records, entries->cap);
     }
     uint8_t *at = entries->records + entries->len;
-    int64_t date = revoked_at > DATE_MAX ? DATE_MAX : revoked_at < -DATE_MAX ? -DATE_MAX : revoked_at;
-    *at++ = (uint8_t)serial.len;
-    memcpy(at, serial.ptr, serial.len);
-    at += serial.len;
+    int64_t date = entry->revoked_at;
+    date = date > DATE_MAX ? DATE_MAX : date < -DATE_MAX ? -DATE_MAX : date;
+    *at++ = (uint8_t)len;
+    memcpy(at, key, len);
+    at += len;
     for (int shift = 32; shift >= 0; shift -= 8)
         *at++ = (uint8_t)((uint64_t)date >> shift);
-    *at = reason < 0 ? NO_REASON : (uint8_t)reason;
-    entries->len += serial.len + RECORD_OVERHEAD;
+    *at = entry->reason < 0 ? NO_REASON : (uint8_t)entry->reason;
+    entries->len += len + RECORD_OVERHEAD;
     entries->count++;
     return true;
 }
@@ -117,7 +137,7 @@ static uint32_t directory_at(const uint8_t *directory, size_t bucket) {
 static bool lay_out(struct crl *crl) {
     const struct crl_head *head = &crl->head;
     if (head->bucket_bits > BUCKET_BITS_MAX || head->point_count > CRL_POINTS_MAX || head->text_len == 0 ||
-        head->number_len > CRL_NUMBER_MAX || head->records_len > UINT32_MAX)
+        head->number_len > CRL_NUMBER_MAX || head->base_number_len > CRL_NUMBER_MAX || head->records_len > UINT32_MAX)
         return false;
     uint64_t points = sizeof(*head);
     uint64_t directory = points + (uint64_t)head->point_count * SHA256_SIZE;
@@ -253,11 +273,8 @@ static bool refuse_damaged(struct crl_entry *entry_out) {
     return true;
 }
 
-bool crl_lookup(const struct crl *crl, struct slice serial, struct crl_entry *entry_out) {
-    serial = shortest(serial);
-    if (serial.len == 0 || serial.len > CRL_SERIAL_MAX)
-        return false;
-    size_t bucket = bucket_of(&crl->head, (const uint8_t *)serial.ptr, serial.len);
+static bool find_record(const struct crl *crl, const uint8_t *key, size_t len, struct crl_entry *entry_out) {
+    size_t bucket = bucket_of(&crl->head, key, len);
     uint32_t first = directory_at(crl->directory, bucket), last = directory_at(crl->directory, bucket + 1);
     if (first > last || last > crl->head.records_len)
         return refuse_damaged(entry_out);
@@ -265,13 +282,27 @@ bool crl_lookup(const struct crl *crl, struct slice serial, struct crl_entry *en
     for (; at < end; at += record_len(at)) {
         if (record_len(at) > (size_t)(end - at))
             return refuse_damaged(entry_out);
-        if (at[0] == serial.len && memcmp(at + 1, serial.ptr, serial.len) == 0) {
+        if (at[0] == len && memcmp(at + 1, key, len) == 0) {
             read_entry(at, entry_out);
             return true;
         }
     }
     return false;
 }
+
+bool crl_lookup_of(const struct crl *crl, const uint8_t issuer_name[SHA256_SIZE], struct slice serial,
+                   struct crl_entry *entry_out) {
+    uint8_t key[KEY_MAX];
+    bool is_own = memcmp(issuer_name, crl->head.issuer_name, SHA256_SIZE) == 0;
+    size_t len = make_key(is_own ? NULL : issuer_name, serial, key);
+    return len > 0 && find_record(crl, key, len, entry_out);
+}
+
+bool crl_lookup(const struct crl *crl, struct slice serial, struct crl_entry *entry_out) {
+    return crl_lookup_of(crl, crl->head.issuer_name, serial, entry_out);
+}
+
+/* --- facts ---------------------------------------------------------------------------------------------------- */
 
 const struct crl_head *crl_head(const struct crl *crl) { return &crl->head; }
 const uint8_t *crl_issuer_key(const struct crl *crl) { return crl->head.issuer_key; }
@@ -287,7 +318,48 @@ size_t crl_count(const struct crl *crl) { return (size_t)crl->head.entry_count; 
 const uint8_t *crl_digest(const struct crl *crl) { return crl->head.digest; }
 bool crl_covers_leaves(const struct crl *crl) { return (crl->head.flags & CRL_COVERS_LEAVES) != 0; }
 bool crl_covers_cas(const struct crl *crl) { return (crl->head.flags & CRL_COVERS_CAS) != 0; }
+bool crl_is_indirect(const struct crl *crl) { return (crl->head.flags & CRL_IS_INDIRECT) != 0; }
+bool crl_is_delta(const struct crl *crl) { return (crl->head.flags & CRL_IS_DELTA) != 0; }
+struct slice crl_base_number(const struct crl *crl) {
+    return slice_make(crl->head.base_number, crl->head.base_number_len);
+}
 bool crl_is_scoped_to_points(const struct crl *crl) { return crl->head.point_count > 0; }
+
+bool crl_is_same_series(const struct crl *a, const struct crl *b) {
+    return memcmp(a->head.issuer_key, b->head.issuer_key, SHA256_SIZE) == 0 &&
+           memcmp(a->head.scope, b->head.scope, SHA256_SIZE) == 0;
+}
+
+/* Big-endian, without leading zeros. */
+static int compare_numbers(struct slice a, struct slice b) {
+    if (a.len != b.len)
+        return a.len < b.len ? -1 : 1;
+    int order = slice_compare(a, b);
+    return order < 0 ? -1 : order > 0;
+}
+
+int crl_number_compare(const struct crl *a, const struct crl *b) {
+    if (crl_has_number(a) != crl_has_number(b))
+        return crl_has_number(a) ? 1 : -1;
+    return compare_numbers(crl_number(a), crl_number(b));
+}
+
+int crl_compare(const struct crl *a, const struct crl *b) {
+    int order = memcmp(a->head.issuer_name, b->head.issuer_name, SHA256_SIZE);
+    if (order == 0)
+        order = memcmp(a->head.issuer_key, b->head.issuer_key, SHA256_SIZE);
+    if (order == 0)
+        order = memcmp(a->head.scope, b->head.scope, SHA256_SIZE);
+    if (order == 0)
+        order = (int)crl_is_delta(a) - (int)crl_is_delta(b);
+    return order != 0 ? order : crl_number_compare(a, b);
+}
+
+bool crl_delta_fits(const struct crl *delta, const struct crl *complete) {
+    return crl_is_same_series(delta, complete) && crl_has_number(complete) &&
+           compare_numbers(crl_number(complete), crl_base_number(delta)) >= 0 &&
+           compare_numbers(crl_number(complete), crl_number(delta)) < 0;
+}
 
 bool crl_has_point(const struct crl *crl, const uint8_t point[SHA256_SIZE]) {
     for (uint32_t i = 0; i < crl->head.point_count; i++)

@@ -7,8 +7,9 @@
  *       signatureAlgorithm, signatureValue }
  *
  * Both hashes (of the list, and of what is signed) are fed from the stream's window as it moves on. What stands before
- * the dates must fit in the first window, since the algorithm of the signed part's hash is found there. Delta and
- * indirect lists, lists of some attribute certificates, and critical extensions that are not understood are refused.
+ * the dates must fit in the first window, since the algorithm of the signed part's hash is found there. Critical
+ * extensions that are not understood are refused; so is an entry of another issuer (5.3.3) in a list that does not say,
+ * after its entries, that it is indirect.
  */
 #include "crl_parse_priv.h"
 
@@ -145,32 +146,41 @@ static int refuse_critical(struct crl_parse *parse, const struct extension *exte
     return fail(parse, CRL_UNSUPPORTED, "has the critical extension %s, which is not understood", name);
 }
 
-static int read_number(struct crl_parse *parse, const struct extension *extension) {
+/* A number without its leading zeros. */
+static int take_number(struct crl_parse *parse, const struct extension *extension, const char *what,
+                       uint8_t number_out[CRL_NUMBER_MAX], uint32_t *len_out) {
     struct slice rest = extension->value, number;
     if (!der_take(&rest, DER_INTEGER, &number) || rest.len != 0 || number.len == 0 || (number.ptr[0] & 0x80))
-        return malformed(parse, "cRLNumber");
+        return malformed(parse, what);
     while (number.len > 0 && number.ptr[0] == 0)
         number = slice_after(number, 1);
     if (number.len > CRL_NUMBER_MAX)
-        return malformed(parse, "cRLNumber of over 20 bytes");
-    memcpy(parse->head.number, number.ptr, number.len);
-    parse->head.number_len = (uint32_t)number.len;
-    parse->head.flags |= CRL_HAS_NUMBER;
-    if (!extension->is_critical)
-        parse->head.flags &= ~(uint32_t)CRL_NOT_STRICT;
+        return malformed(parse, what);
+    memcpy(number_out, number.ptr, number.len);
+    *len_out = (uint32_t)number.len;
     return 0;
 }
 
+static int read_number(struct crl_parse *parse, const struct extension *extension) {
+    parse->head.flags |= CRL_HAS_NUMBER;
+    if (!extension->is_critical)
+        parse->head.flags &= ~(uint32_t)CRL_NOT_STRICT;
+    return take_number(parse, extension, "cRLNumber", parse->head.number, &parse->head.number_len);
+}
+
+static int read_delta(struct crl_parse *parse, const struct extension *extension) {
+    parse->head.flags |= CRL_IS_DELTA;
+    return take_number(parse, extension, "BaseCRLNumber", parse->head.base_number, &parse->head.base_number_len);
+}
+
 static int apply_scope(struct crl_parse *parse, const ISSUING_DIST_POINT *scope) {
-    if (scope->indirectCRL > 0)
-        return fail(parse, CRL_UNSUPPORTED, "is indirect (it speaks for other CAs as well), which is not supported");
-    if (scope->onlyattr > 0)
-        return fail(parse, CRL_UNSUPPORTED, "is for attribute certificates only");
-    if (scope->onlyuser > 0 && scope->onlyCA > 0)
+    if ((scope->onlyuser > 0) + (scope->onlyCA > 0) + (scope->onlyattr > 0) > 1)
         return malformed(parse, "issuingDistributionPoint contradicts itself");
-    if (scope->onlyuser > 0)
+    if (scope->indirectCRL > 0)
+        parse->head.flags |= CRL_IS_INDIRECT;
+    if (scope->onlyuser > 0 || scope->onlyattr > 0)
         parse->head.flags &= ~(uint32_t)CRL_COVERS_CAS;
-    if (scope->onlyCA > 0)
+    if (scope->onlyCA > 0 || scope->onlyattr > 0)
         parse->head.flags &= ~(uint32_t)CRL_COVERS_LEAVES;
     if (scope->onlysomereasons != NULL)
         parse->head.reasons = crl_reason_mask(scope->onlysomereasons);
@@ -191,6 +201,7 @@ static int read_scope(struct crl_parse *parse, const struct extension *extension
         status = malformed(parse, "issuingDistributionPoint");
     else
         status = apply_scope(parse, scope);
+    sha256(extension->value, parse->head.scope);
     ISSUING_DIST_POINT_free(scope);
     ERR_clear_error();
     return status;
@@ -202,7 +213,7 @@ static int read_list_extension(struct crl_parse *parse, const struct extension *
     if (is_ce(extension, CE_SCOPE))
         return read_scope(parse, extension);
     if (is_ce(extension, CE_DELTA))
-        return fail(parse, CRL_UNSUPPORTED, "is a delta CRL, which is not supported; give the complete one");
+        return read_delta(parse, extension);
     if (extension->is_critical && !is_ce(extension, CE_AUTHORITY_KEY))
         return refuse_critical(parse, extension);
     return 0;
@@ -239,44 +250,79 @@ static int take_list_extensions(struct crl_parse *parse) {
 
 /* --- entries -------------------------------------------------------------------------------------------------- */
 
+/* From this entry on: names of this issuer. */
+static int apply_certificate_issuer(struct crl_parse *parse, const GENERAL_NAMES *names) {
+    const X509_NAME *found = NULL;
+    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+        if (name->type != GEN_DIRNAME)
+            continue;
+        if (found != NULL)
+            return fail(parse, CRL_UNSUPPORTED, "has an entry with two certificate issuers");
+        found = name->d.directoryName;
+    }
+    if (found == NULL)
+        return fail(parse, CRL_UNSUPPORTED, "has an entry whose certificate issuer is not a directory name");
+    name_digest(found, parse->foreign_issuer);
+    parse->has_foreign_entry = true;
+    parse->is_foreign = memcmp(parse->foreign_issuer, parse->head.issuer_name, SHA256_SIZE) != 0;
+    return 0;
+}
+
+static int read_certificate_issuer(struct crl_parse *parse, const struct extension *extension) {
+    const unsigned char *at = (const unsigned char *)extension->value.ptr, *end = at + extension->value.len;
+    GENERAL_NAMES *names = d2i_GENERAL_NAMES(NULL, &at, (long)extension->value.len);
+    int status = -1;
+    if (names == NULL || at != end)
+        status = malformed(parse, "certificateIssuer");
+    else
+        status = apply_certificate_issuer(parse, names);
+    GENERAL_NAMES_free(names);
+    ERR_clear_error();
+    return status;
+}
+
+static int read_reason(struct crl_parse *parse, const struct extension *extension, int *reason_out) {
+    struct slice value = extension->value, reason;
+    if (!der_take(&value, DER_ENUMERATED, &reason) || value.len != 0 || reason.len != 1 ||
+        (uint8_t)reason.ptr[0] > REASON_MAX)
+        return malformed(parse, "reasonCode");
+    *reason_out = (uint8_t)reason.ptr[0];
+    return 0;
+}
+
 static int read_entry_extensions(struct crl_parse *parse, struct slice rest, int *reason_out) {
     struct extension extension;
-    while (rest.len > 0) {
+    int status = 0;
+    while (rest.len > 0 && status == 0) {
         if (!take_extension(&rest, &extension))
             return malformed(parse, "extension of an entry");
-        if (is_ce(&extension, CE_REASON_CODE)) {
-            struct slice value = extension.value, reason;
-            if (!der_take(&value, DER_ENUMERATED, &reason) || value.len != 0 || reason.len != 1 ||
-                (uint8_t)reason.ptr[0] > REASON_MAX)
-                return malformed(parse, "reasonCode");
-            *reason_out = (uint8_t)reason.ptr[0];
-        } else if (is_ce(&extension, CE_CERTIFICATE_ISSUER)) {
-            return fail(parse, CRL_UNSUPPORTED,
-                        "is indirect (an entry names a certificateIssuer), which is not supported");
-        } else if (extension.is_critical) {
-            return refuse_critical(parse, &extension);
-        }
+        if (is_ce(&extension, CE_REASON_CODE))
+            status = read_reason(parse, &extension, reason_out);
+        else if (is_ce(&extension, CE_CERTIFICATE_ISSUER))
+            status = read_certificate_issuer(parse, &extension);
+        else if (extension.is_critical)
+            status = refuse_critical(parse, &extension);
     }
-    return 0;
+    return status;
 }
 
 static int take_entry(struct crl_parse *parse, uint64_t list_end) {
     struct slice element, body, serial, date, extensions;
     struct der_header header;
-    time_t revoked_at;
-    int reason = -1;
+    struct crl_entry entry = {.reason = -1};
     if (take(parse, ENTRY_MAX, list_end, &element) != 0 || !der_take(&element, DER_SEQUENCE, &body) ||
         !der_take(&body, DER_INTEGER, &serial) || !der_next(&body, &header, &date) ||
-        !der_time(header.tag, date, &revoked_at))
+        !der_time(header.tag, date, &entry.revoked_at))
         return malformed(parse, "entry");
     if (body.len > 0) {
         if (!parse->is_v2 || !der_take(&body, DER_SEQUENCE, &extensions) || body.len != 0)
             return malformed(parse, "entry");
-        if (read_entry_extensions(parse, extensions, &reason) != 0)
+        if (read_entry_extensions(parse, extensions, &entry.reason) != 0)
             return -1;
     }
-    if (!crl_entries_add(&parse->entries, serial, revoked_at, reason))
-        return malformed(parse, "serial number of no or over 255 bytes, or too many entries");
+    if (!crl_entries_add(&parse->entries, parse->is_foreign ? parse->foreign_issuer : NULL, serial, &entry))
+        return malformed(parse, "serial number of no or over 237 bytes, or too many entries");
     return 0;
 }
 
@@ -346,6 +392,16 @@ static int parse_beginning(struct crl_parse *parse) {
     return 0;
 }
 
+/* What extensions of the list and of its entries say together. */
+static int check_kind(struct crl_parse *parse) {
+    if (parse->has_foreign_entry && (parse->head.flags & CRL_IS_INDIRECT) == 0)
+        return fail(parse, CRL_UNSUPPORTED,
+                    "has an entry with a certificate issuer and does not say that it is indirect");
+    if ((parse->head.flags & CRL_IS_DELTA) && (parse->head.flags & CRL_HAS_NUMBER) == 0)
+        return malformed(parse, "delta without a CRL number");
+    return 0;
+}
+
 static int parse_middle(struct crl_parse *parse) {
     uint64_t end = parse->tbs_end;
     if (take_time(parse, &parse->head.this_update) != 0)
@@ -359,7 +415,7 @@ static int parse_middle(struct crl_parse *parse) {
         return -1;
     if (parse->stream.offset != end)
         return malformed(parse, "something that does not belong there");
-    return 0;
+    return check_kind(parse);
 }
 
 static int parse_end(struct crl_parse *parse) {

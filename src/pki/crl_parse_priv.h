@@ -19,6 +19,9 @@ struct crl_parse {
     struct crl_entries entries;
     X509_NAME *issuer;
     bool is_v2;
+    bool has_foreign_entry; /* an entry named a certificateIssuer */
+    bool is_foreign;        /* the entries from here on are of foreign_issuer, not of the list's own issuer */
+    uint8_t foreign_issuer[SHA256_SIZE];
     bool is_too_large;      /* for a signature that needs all bytes at once */
     struct slice algorithm; /* of the inner AlgorithmIdentifier, in algorithm_copy */
     uint8_t algorithm_copy[1024];

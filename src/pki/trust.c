@@ -28,15 +28,16 @@ bool bundle_is_anchor(const struct bundle *bundle, const struct cert *cert) {
 }
 
 static int compare_crls(const void *a, const void *b) {
-    const struct crl *const *left = a, *const *right = b;
-    return memcmp(crl_issuer_name(*left), crl_issuer_name(*right), SHA256_SIZE);
+    return crl_compare(*(const struct crl *const *)a, *(const struct crl *const *)b);
 }
 
 static void keep_crls(struct bundle *bundle, const struct trust_bundle *from) {
     bundle->crl_count = from->crl_count;
     bundle->crls = NEW_ARRAY(struct crl *, from->crl_count + 1);
-    for (size_t i = 0; i < from->crl_count; i++)
+    for (size_t i = 0; i < from->crl_count; i++) {
         bundle->crls[i] = crl_ref(from->crls[i]);
+        bundle->has_indirect_crl |= crl_is_indirect(from->crls[i]);
+    }
     qsort(bundle->crls, bundle->crl_count, sizeof(*bundle->crls), compare_crls);
     bundle->refusal_count = from->crl_refusal_count;
     bundle->refusals = NEW_ARRAY(struct crl_refusal, from->crl_refusal_count + 1);

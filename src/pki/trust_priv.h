@@ -12,8 +12,9 @@ struct bundle {
     struct trust_bundle options; /* name, certs, crls and refusals in it are not used */
     struct cert_list certs;
     X509_STORE *store;
-    struct crl **crls; /* sorted by issuer's name */
+    struct crl **crls; /* in the order of crl_compare */
     size_t crl_count;
+    bool has_indirect_crl;
     struct crl_refusal *refusals;
     size_t refusal_count;
 };

@@ -192,7 +192,7 @@ static void set_rules(X509_STORE_CTX *ctx, const struct judgement *judgement) {
     X509_VERIFY_PARAM_set_depth(rules, options->max_depth == 0  ? DEFAULT_DEPTH
                                        : options->max_depth < 0 ? 0
                                                                 : options->max_depth);
-    enum trust_eku eku = judgement->is_for_crl_signer ? TRUST_EKU_ANY : options->extended_key_usage;
+    enum trust_eku eku = judgement->signer_level > 0 ? TRUST_EKU_ANY : options->extended_key_usage;
     if (eku == TRUST_EKU_CLIENT_AUTH)
         X509_STORE_CTX_set_purpose(ctx, X509_PURPOSE_SSL_CLIENT);
     else if (eku == TRUST_EKU_SERVER_AUTH)

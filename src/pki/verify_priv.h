@@ -1,4 +1,5 @@
-/* verify_priv: one bundle's judgement in the making, shared by verify.c (the chain) and verify_crl.c (revocation). */
+/* verify_priv: one bundle's judgement in the making, shared by verify.c (the chain) and verify_*.c (rules,
+ * revocation). */
 #ifndef SALLYPORT_PKI_VERIFY_PRIV_H
 #define SALLYPORT_PKI_VERIFY_PRIV_H
 
@@ -12,8 +13,10 @@ struct judgement {
     struct verify_report *report; /* chain is filled before revocation is looked at */
     const struct cert *leaf;      /* or whatever the path begins with */
     const struct cert_list *untrusted;
-    bool is_for_crl_signer; /* the path is one to a signer of CRLs: extended key usage does not matter */
+    int signer_level;   /* 1: the path is one to a signer of CRLs, for which extended key usage does not matter */
+    int *signer_budget; /* how many more of those may be searched; set while revocation is looked at */
 };
+#define SIGNER_PATHS_MAX 8
 
 /* Keeps a fault: it becomes the report's reason if it comes first by precedence, or equal and nearer to the leaf. */
 void judgement_fault(struct judgement *judgement, enum reason reason, int depth, int openssl_error, const char *format,
@@ -26,6 +29,8 @@ void judgement_find_path(struct judgement *judgement);
 void judgement_check_rules(struct judgement *judgement);
 /* Every certificate of the chain but the anchor against the CRLs of its issuer. */
 void judgement_check_revocation(struct judgement *judgement);
+/* The same for the path to a signer of CRLs, of which it is enough that no list revokes a part of it. */
+void judgement_look_for_revocations(struct judgement *judgement);
 
 /* "certificate", or "CA certificate CN=...", into out. */
 #define WHO_SIZE 160

@@ -143,8 +143,7 @@ bool crl_is_older(const struct crl *crl, const struct crl *than) {
 }
 
 bool crl_speaks_for_the_same(const struct crl *a, const struct crl *b) {
-    return memcmp(crl_issuer_key(a), crl_issuer_key(b), SHA256_SIZE) == 0 &&
-           crl_covers_leaves(a) == crl_covers_leaves(b) && crl_covers_cas(a) == crl_covers_cas(b);
+    return crl_is_same_series(a, b) && crl_is_delta(a) == crl_is_delta(b);
 }
 
 const char *crl_describe(struct arena *arena, const struct crl *crl) {
@@ -234,6 +233,20 @@ static void load_file(struct resolving *r, const struct conf_ca_bundle *bundle, 
     crl_list_fini(&previous);
 }
 
+/* A delta alone says of nobody that he is not revoked. */
+static void check_deltas(struct resolving *r, const struct conf_ca_bundle *bundle, const struct crl_list *all,
+                         const char *who) {
+    for (size_t i = 0; i < all->count; i++) {
+        const struct crl *delta = all->items[i];
+        bool has_base = !crl_is_delta(delta);
+        for (size_t j = 0; j < all->count && !has_base; j++)
+            has_base = !crl_is_delta(all->items[j]) && crl_is_same_series(delta, all->items[j]);
+        if (!has_base)
+            conf_error(r->messages, bundle->name.pos, "%s: the delta CRL of %s needs the complete CRL that it changes",
+                       who, crl_issuer_text(delta));
+    }
+}
+
 size_t resolve_crls(struct resolving *r, struct conf_ca_bundle *bundle, const struct cert_list *issuers,
                     struct crl ***crls_out) {
     const char *who = arena_printf(r->conf->arena, "CA bundle '%s'", bundle->name.text ? bundle->name.text : "");
@@ -254,6 +267,7 @@ size_t resolve_crls(struct resolving *r, struct conf_ca_bundle *bundle, const st
         }
         crl_list_fini(&list);
     }
+    check_deltas(r, bundle, &all, who);
     *crls_out = all.items;
     return all.count;
 }

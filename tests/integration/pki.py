@@ -122,8 +122,10 @@ class CA:
         return self.issue(hosts[0], label=label or "server-" + hosts[0].replace("*", "star"), kind=kind, san=san,
                           eku=(SERVER_AUTH,))
 
-    def crl(self, revoked=(), path=None, number="next", this_update=None, next_update=None, pem=False, key=None):
-        """Writes a CRL; revoked: serial numbers or credentials. number None: without the extension."""
+    def crl(self, revoked=(), path=None, number="next", this_update=None, next_update=None, pem=False, key=None,
+            extensions=()):
+        """Writes a CRL; revoked: serial numbers or credentials. number None: without the extension. extensions: more
+        of them, each with its criticality."""
         if number == "next":
             self.crl_number += 1
             number = self.crl_number
@@ -132,6 +134,8 @@ class CA:
                    .next_update(next_update or now() + days(7)))
         if number is not None:
             builder = builder.add_extension(x509.CRLNumber(number), critical=False)
+        for extension, critical in extensions:
+            builder = builder.add_extension(extension, critical=critical)
         for entry in revoked:
             serial = entry if isinstance(entry, int) else entry.serial
             builder = builder.add_revoked_certificate(

@@ -207,8 +207,6 @@ UNUSABLE = {
     "truncated": lambda chain: chain.crl.write_bytes(chain.crl.read_bytes()[:-30]),
     "trailing": lambda chain: chain.crl.write_bytes(chain.crl.read_bytes() + b"x"),
     "signature": spoil_signature, "other key": signed_by_another, "other issuer": of_another,
-    "delta": with_critical(x509.DeltaCRLIndicator(1)),
-    "indirect": with_critical(x509.IssuingDistributionPoint(None, None, False, False, None, True, False)),
     "unknown critical": with_critical(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), b"\5\0")),
     "a certificate": lambda chain: chain.crl.write_bytes(chain.alice.cert.read_bytes()),
 }
@@ -229,6 +227,26 @@ def test_sec_29_an_unusable_list(chain, kind):
         assert verdicts(gateway, chain.bob) == [GOOD]
     UNUSABLE[kind](chain)
     assert "root.crl" in refused_start(chain.directory, chain.text())
+
+
+def write_delta(chain, path, revoked):
+    chain.root.crl(revoked, path=path, extensions=[(x509.DeltaCRLIndicator(1), True)])
+
+
+def test_sec_29_a_delta_changes_its_list(chain):
+    complete, delta = chain.crl, chain.directory / "delta.crl"
+    chain.root.crl([], path=complete)
+    write_delta(chain, delta, [])
+    with Gateway(chain.directory, chain.text(complete, delta)) as gateway:
+        assert verdicts(gateway, chain.alice, chain.bob) == [GOOD, GOOD]
+        write_delta(chain, delta, [chain.bob])
+        gateway.reload()
+        assert verdicts(gateway, chain.alice, chain.bob) == [GOOD, REVOKED]
+        write_delta(chain, complete, [])
+        gateway.reload(ok=False)
+        assert "needs the complete CRL" in gateway.errors()
+        assert verdicts(gateway, chain.alice, chain.bob) == [GOOD, REVOKED]
+    assert "needs the complete CRL" in refused_start(chain.directory, chain.text(complete, delta))
 
 
 def test_sec_28_a_cleared_list_of_files_is_a_change_like_any_other(chain):

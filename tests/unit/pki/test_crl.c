@@ -225,10 +225,6 @@ START_TEST(any_size_of_piece_gives_the_same) {
 END_TEST
 
 START_TEST(kinds_that_are_not_supported_say_so_sec_29) {
-    check_refused(MAKE(.extra = {{"2.5.29.27", "critical,DER:020101"}}), CRL_UNSUPPORTED, "delta");
-    check_refused(MAKE(.extra = {{"issuingDistributionPoint", "critical,indirectCRL:TRUE"}}), CRL_UNSUPPORTED,
-                  "indirect");
-    check_refused(MAKE(.extra = {{"issuingDistributionPoint", "critical,onlyAA:TRUE"}}), CRL_UNSUPPORTED, "attribute");
     check_refused(MAKE(.extra = {{"1.3.6.1.4.1.55555.1", "critical,DER:0500"}}), CRL_UNSUPPORTED,
                   "1.3.6.1.4.1.55555.1");
     EVP_PKEY *rsa = testpki_key_rsa(2048); /* ECDSA has no form with MD5 */
@@ -246,11 +242,33 @@ START_TEST(scope_by_kind_of_certificate) {
     crl = load_good(MAKE(.extra = {{"issuingDistributionPoint", "critical,onlyCA:TRUE"}}));
     ck_assert(!crl_covers_leaves(crl) && crl_covers_cas(crl));
     crl_unref(&crl);
+    crl = load_good(MAKE(.extra = {{"issuingDistributionPoint", "critical,onlyAA:TRUE"}}));
+    ck_assert(!crl_covers_leaves(crl) && !crl_covers_cas(crl));
+    crl_unref(&crl);
     crl = load_good(MAKE(.extra = {{"1.3.6.1.4.1.55555.1", "DER:0500"}})); /* not critical: passed over */
     crl_unref(&crl);
+    check_refused(MAKE(.extra = {{"issuingDistributionPoint", "critical,onlyuser:TRUE,onlyAA:TRUE"}}), CRL_MALFORMED,
+                  "contradicts");
     check_refused(MAKE(.extra = {{"issuingDistributionPoint", "critical,onlyuser:TRUE,onlyCA:TRUE"}}), CRL_MALFORMED,
                   "contradicts");
     check_refused(MAKE(.extra = {{"2.5.29.28", "critical,DER:0500"}}), CRL_MALFORMED, "issuingDistributionPoint");
+}
+END_TEST
+
+START_TEST(deltas_and_indirect_lists_say_so) {
+    struct crl *crl = load_good(MAKE(.number = "7", .extra = {{"2.5.29.27", "critical,DER:02020100"}}));
+    ck_assert(crl_is_delta(crl) && !crl_is_indirect(crl));
+    ck_assert(slice_eq(crl_base_number(crl), SLICE("\1\0")));
+    struct crl *complete = load_good(MAKE(.number = "7"));
+    ck_assert(!crl_is_delta(complete) && !crl_is_indirect(complete) && crl_is_same_series(crl, complete));
+    crl_unref(&crl);
+    crl = load_good(MAKE(.extra = {{"issuingDistributionPoint", "critical,indirectCRL:TRUE"}}));
+    ck_assert(crl_is_indirect(crl) && !crl_is_delta(crl) && !crl_is_same_series(crl, complete));
+    crl_unref(&crl);
+    crl_unref(&complete);
+    /* without a number of its own a delta has no place among the lists (CVE-2026-28388) */
+    check_refused(MAKE(.extra = {{"2.5.29.27", "critical,DER:020101"}}), CRL_MALFORMED, "without a CRL number");
+    check_refused(MAKE(.number = "7", .extra = {{"2.5.29.27", "critical,DER:0500"}}), CRL_MALFORMED, "BaseCRLNumber");
 }
 END_TEST
 
@@ -300,7 +318,7 @@ START_TEST(files_der_and_pem) {
     ck_assert_uint_eq(found, 6);
     ck_assert_int_eq(fault, CRL_OK);
     /* a bad one ends it */
-    testpki_der_to_pem(MAKE(.extra = {{"issuingDistributionPoint", "critical,indirectCRL:TRUE"}}), "X509 CRL", &pem);
+    testpki_der_to_pem(MAKE(.extra = {{"1.3.6.1.4.1.55555.1", "critical,DER:0500"}}), "X509 CRL", &pem);
     testpki_der_to_pem(MAKE(.revoked = revoked), "X509 CRL", &pem);
     ck_assert_int_eq(load_file(sbuf_slice(&pem), &found, &fault, &err), -1);
     ck_assert_int_eq(fault, CRL_UNSUPPORTED);
@@ -473,6 +491,7 @@ Suite *pki_crl_suite(void) {
     tcase_add_test(tc, any_size_of_piece_gives_the_same);
     tcase_add_test(tc, kinds_that_are_not_supported_say_so_sec_29);
     tcase_add_test(tc, scope_by_kind_of_certificate);
+    tcase_add_test(tc, deltas_and_indirect_lists_say_so);
     tcase_add_test(tc, malformed_extensions);
     tcase_add_test(tc, files_der_and_pem);
     tcase_add_test(tc, files_that_hold_no_usable_list_sec_09);

@@ -269,7 +269,7 @@ START_TEST(refused_lists_make_crl_invalid_sec_29) {
     ck_assert_str_eq(refusal_code(CRL_MALFORMED, CRL_IF_PRESENT, NULL, false), "crl_invalid");
     ck_assert_str_eq(refusal_code(CRL_BAD_SIGNATURE, CRL_CHAIN, empty(&root), true), ""); /* a good one is there */
     ck_assert_str_eq(refusal_code(CRL_UNSUPPORTED, CRL_CHAIN, empty(&root), true),
-                     "crl_invalid"); /* a delta may revoke more */
+                     "crl_invalid"); /* it may revoke more */
     ck_assert_str_eq(refusal_code(CRL_BAD_SIGNATURE, CRL_NEVER, NULL, true), "");
 }
 END_TEST
