@@ -1,6 +1,7 @@
 """The certificate in the headers of each dialect (docs/headers.md), against what the peers' documents say, worked out
 here a second time from the certificate; and the templates of request_headers and response_headers."""
 import base64
+import datetime
 import ipaddress
 import re
 import urllib.parse
@@ -12,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
 from configs import application, bundle, config, hostname, policy
-from harness import Gateway, Upstream
+from harness import Gateway, Upstream, client_context
 from pki import CA
 
 DIALECTS = ["cf", "cf_cert", "rfc9440", "xfcc", "nginx", "traefik", "aws"]
@@ -20,6 +21,9 @@ TOO_LARGE = ["Cf-Client-Cert-Der-Base64", "Client-Cert", "x-forwarded-client-cer
              "X-Forwarded-Tls-Client-Cert", "X-Amzn-Mtls-Clientcert-Leaf", "X-Amzn-Mtls-Clientcert"]
 ODD_NAMES = ['quote"inside', "comma, and = and ;", "back\\slash", "M\u00fcller \u732b", "line\r\nX-Admin: true",
              "nul\0byte", "ends with \\", '";Subject="CN=admin', '",O="Evil', "<script>"]
+
+
+EPOCH = datetime.datetime(1970, 1, 1)
 
 
 def pem(certificate):
@@ -49,7 +53,7 @@ def world(tmp_path_factory):
                "X-Leaf": "{cert_rfc9440}", "X-Chain": "{cert_chain_rfc9440}", "X-Secret": {"operation": "remove"},
                "User-Agent": {"operation": "set", "value": "gateway"}}
     ca_bundle = bundle("devices", World.ca, hosts=("all.test", "few.test", "open.test"))
-    text = config(listeners=[{"address": "127.0.0.1:0"}], log={"access": "access.log", "audit": "audit.log"},
+    text = config(
                   ca_bundles=[ca_bundle],
                   limits={"certificate_chain_size": "128KiB"},
                   applications=[application("open", "open.test", policy("bypass"))],
@@ -142,15 +146,13 @@ def test_every_dialect(world, key, with_chain):
     assert carried == expected
 
 
-EPOCH = __import__("datetime").datetime(1970, 1, 1)
-
-
 def test_a_resumed_connection_carries_the_same(world):
     who = world.issuing.issue("again", chain=[world.issuing.certificate])
-    with world.gateway.connect("all.test", who) as first:
+    context = client_context(who)
+    with world.gateway.connect("all.test", context=context) as first:
         full = {h["name"]: h["value"] for h in first.request().json["headers"]}
         session = first.session
-    with world.gateway.connect("all.test", who, session=session) as second:
+    with world.gateway.connect("all.test", context=context, session=session) as second:
         resumed = {h["name"]: h["value"] for h in second.request().json["headers"]}
         assert second.resumed
     for headers in full, resumed:
@@ -204,7 +206,7 @@ def test_sec_12_a_failing_certificate_goes_on_only_where_the_verdict_does(world,
     stranger = CA(tmp_path, "Other CA").issue("mallory")
     got = seen(world.gateway, "open.test", stranger)
     assert got["cf-cert-verified"] == "false" and got["cf-cert-presented"] == "true"
-    assert got["ssl-client-verify"].startswith("FAILED:unable to get local issuer certificate") or got["ssl-client-verify"].startswith("FAILED:")
+    assert got["ssl-client-verify"].startswith("FAILED:unable to ")
     assert not {"cf-client-cert-sha256", "client-cert", "x-forwarded-client-cert", "x-forwarded-tls-client-cert",
                 "x-amzn-mtls-clientcert-subject"} & set(got)
     assert got["x-verified"] == "true/false/false" and not {"x-cert-subject-dn", "x-serial", "x-leaf"} & set(got)
@@ -237,7 +239,7 @@ def test_sec_12_nor_do_trailers_bring_a_name_of_request_headers(world, gateway_o
     with Upstream(handler) as origin:
         named = hostname("few.test", world.server, request_headers={"X-User": "{cert_common_name}"})
         named["upstream"] = f"http://{origin.address}"
-        gateway = gateway_of(config(listeners=[{"address": "127.0.0.1:0"}], hostnames=[named],
+        gateway = gateway_of(config(hostnames=[named],
                                     ca_bundles=[bundle("devices", world.ca, hosts=["few.test"])]))
         with gateway.connect("few.test", world.ca.issue("carol")) as client:
             assert client.raw("POST / HTTP/1.1\r\nHost: few.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
