@@ -139,8 +139,8 @@ struct conf_hostname {
     enum conf_forwarding client_certificate_forwarding;
     conf_texts forward_headers; /* "cf"; conf_dialects() has them as a set */
     conf_headers request_headers, response_headers;
-    struct conf_text upstream;  /* name of an entry in upstreams; inline ones ("http://host:port", "builtin:whoami") get
-                                   an entry named after themselves */
+    struct conf_text upstream; /* name of an entry in upstreams; inline ones ("http://host:port", "builtin:whoami") get
+                                  an entry named after themselves */
     bool public;
     enum conf_explain explain_denials;
 };

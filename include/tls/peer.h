@@ -22,7 +22,7 @@ struct peer {
     struct cert *leaf;     /* what the client presented, or NULL */
     struct cert_list sent; /* certificates after the leaf, in TLS order (kept across resumption) */
     struct verify_report report;
-    unsigned revision; /* counts reports: what was rendered from one is known to be of that one */
+    unsigned revision;                     /* counts reports: what was rendered from one is known to be of that one */
     uint8_t trust_generation[SHA256_SIZE]; /* that the report was made under; zeros without trust */
     time_t first_authenticated;            /* wall time of the full handshake */
     int64_t handshake_us;                  /* from accept to the end of the handshake */

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
-from configs import application, bundle, config, hostname, policy
+from configs import application, bundle, config, hostname, policy, refused_start
 from harness import Gateway, Upstream, client_context
 from pki import CA
 
@@ -245,3 +245,11 @@ def test_sec_12_nor_do_trailers_bring_a_name_of_request_headers(world, gateway_o
             assert client.raw("POST / HTTP/1.1\r\nHost: few.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
                               "x_user: admin\r\nX-Good: yes\r\n\r\n").status == 200
         assert origin.seen[-1] == [("X-Good", "yes")]
+
+
+@pytest.mark.parametrize("name, fault", [("Host", "is set by the gateway itself"), ("cf_ray", "is set by the gateway itself"),
+                                         ("Transfer-Encoding", "is about the connection, not the message"),
+                                         ("X Y", "is not the name of a header"), ("x_a", "duplicate header 'x_a'; first on line")])
+def test_names_that_no_template_may_have(world, tmp_path, name, fault):
+    named = hostname("few.test", world.server, request_headers={"X-A": "a", name: "b"})
+    assert fault in refused_start(tmp_path, config(hostnames=[named], ca_bundles=[bundle("devices", world.ca, hosts=["few.test"])]))

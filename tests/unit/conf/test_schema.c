@@ -74,11 +74,11 @@ static const char *const *wrong_values(const struct field *field) {
         "{a: b}", "[a]", "~", "''", "ten", "-1", "1.5", "0x10", "99999999999999999999", "999999999999999999", NULL};
     static const char *const words[] = {"{a: b}", "[a]", "~", "''", "no-such-word", NULL};
     static const char *const objects[] = {"[a]", "~", "''", "text", NULL};
-    static const char *const headers[] = {"[a]",        "~",
-                                          "text",       "{X-A: [a]}",
-                                          "{X-A: ''}",  "{X-A: {operation: append, value: b}}",
-                                          "{X-A: {}}",  "{X-A: {operation: set}}",
-                                          "{X-A: ~}",   "{X-A: {operation: remove, value: b}}",
+    static const char *const headers[] = {"[a]",       "~",
+                                          "text",      "{X-A: [a]}",
+                                          "{X-A: ''}", "{X-A: {operation: append, value: b}}",
+                                          "{X-A: {}}", "{X-A: {operation: set}}",
+                                          "{X-A: ~}",  "{X-A: {operation: remove, value: b}}",
                                           NULL};
     static const char *const lists[] = {"{a: b}", "~", "''", "text", "[text, [a]]", NULL};
     static const char *const laters[] = {"{a: b}", "[a]", "text", NULL};
