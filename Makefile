@@ -31,8 +31,8 @@ MAKEFLAGS += --no-print-directory
 # scripts/lint checks the includes against the same lists.
 LEVEL_0 := base
 LEVEL_1 := io http pki conf
-LEVEL_2 := tls route ipc session store
-LEVEL_3 := policy upstream
+LEVEL_2 := tls route ipc store
+LEVEL_3 := policy upstream session
 LEVEL_4 := snapshot
 LEVEL_5 := proxy
 LEVEL_6 := admin

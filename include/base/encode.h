@@ -1,4 +1,4 @@
-/* encode: hex and base64 (RFC 4648 section 4, padded, one line), to and from bytes; UTF-8, checked. */
+/* encode: hex, base64 (RFC 4648 section 4, padded, one line; section 5) to and from bytes; UTF-8, checked. */
 #ifndef SALLYPORT_BASE_ENCODE_H
 #define SALLYPORT_BASE_ENCODE_H
 
@@ -21,6 +21,11 @@ int base64_value(char c);
 void base64_encode(struct slice bytes, struct sbuf *out);
 /* Padded or not; white space is skipped; false for anything else. */
 bool base64_decode(struct slice text, struct sbuf *out);
+
+/* The alphabet of tokens (RFC 4648 section 5), without padding, white space or bits that say nothing. */
+void base64url_encode(struct slice bytes, struct sbuf *out);
+/* false for anything that base64url_encode() does not write. */
+bool base64url_decode(struct slice text, struct sbuf *out);
 
 /* Length (1 to 4) of the UTF-8 sequence that s begins with; 0 if s is empty or begins with none (RFC 3629: no
  * surrogates, no overlong forms). */

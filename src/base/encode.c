@@ -105,6 +105,47 @@ bool base64_decode(struct slice text, struct sbuf *out) {
     return true;
 }
 
+void base64url_encode(struct slice bytes, struct sbuf *out) {
+    size_t before = out->len, padding = (3 - bytes.len % 3) % 3;
+    base64_encode(bytes, out);
+    if (out->overflow)
+        return;
+    out->len -= padding;
+    char *text = out->data ? out->data + out->start : NULL;
+    for (size_t i = before; i < out->len; i++) {
+        if (text[i] == '+')
+            text[i] = '-';
+        else if (text[i] == '/')
+            text[i] = '_';
+    }
+}
+
+static int base64url_value(char c) {
+    if (c == '+' || c == '/')
+        return -1;
+    return base64_value(c == '-' ? '+' : c == '_' ? '/' : c);
+}
+
+bool base64url_decode(struct slice text, struct sbuf *out) {
+    size_t rest = text.len % 4, size = text.len / 4 * 3 + (rest ? rest - 1 : 0);
+    uint32_t bits = 0;
+    uint8_t *to = rest == 1 ? NULL : (uint8_t *)sbuf_reserve(out, size);
+    if (!to)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        int value = base64url_value(text.ptr[i]);
+        if (value < 0)
+            return false;
+        bits = bits << 6 | (uint32_t)value;
+        if (i % 4 != 0)
+            *to++ = (uint8_t)(bits >> (6 - 2 * (i % 4)));
+    }
+    if ((rest == 2 && (bits & 15)) || (rest == 3 && (bits & 3)))
+        return false;
+    sbuf_commit(out, size);
+    return true;
+}
+
 size_t utf8_length(struct slice s) {
     const uint8_t *in = (const uint8_t *)s.ptr;
     if (s.len == 0)
