@@ -36,6 +36,7 @@ struct conf_file {
     struct conf_text path;
     struct slice content; /* text or bytes; for secrets it stays empty: they are named by digest only */
     char digest[65];      /* SHA-256 of the content in lower-case hex, "" until resolved */
+    int64_t not_after;    /* of certificates, once resolved: when the first of them expires, in seconds; else 0 */
 };
 
 #define CONF_LIST(type) \

@@ -16,6 +16,11 @@ struct keypair;
  * together, a key below OpenSSL's security level 2 (RSA under 2048 bits), neither RSA, ECDSA nor Ed25519. Expired is no
  * error (the caller warns). */
 MUST_CHECK struct keypair *keypair_from_pem(struct slice certificate_pem, struct slice key_pem, struct err *err);
+/* The same from certificates that are decoded already: leaf first. Takes references of its own. */
+MUST_CHECK struct keypair *keypair_from_chain(const struct cert_list *certs, struct slice key_pem, struct err *err);
+/* Of texts for which keypair_from_pem() has succeeded, in whatever process: copied (and wiped), decoded when something
+ * is first asked of it. */
+struct keypair *keypair_proved(struct slice certificate_pem, struct slice key_pem);
 struct keypair *keypair_ref(struct keypair *keypair);
 void keypair_unref(struct keypair **keypair);
 /* "RSA", "EC", "ED25519": two keypairs of one type on one hostname are a configuration error. Static. */

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "pki/cert.h"
 #include "pki/crl.h"
+#include "pki/proved.h"
 
 #define TRUST_BUNDLES_MAX 64
 
@@ -21,6 +22,7 @@ struct trust_bundle {
     const char *name;
     struct cert_list
         certs; /* anchors are the self-issued ones, all of them with partial_chain; the rest helps to build chains */
+    struct proved *proved; /* in place of certs: those that trust_new() accepted before; looked at when first needed */
     enum trust_eku extended_key_usage;
     bool partial_chain;
     bool allow_sha1;
@@ -38,7 +40,9 @@ struct trust_bundle {
 
 struct trust;
 
-/* Takes references of its own. Errors: no bundle, an empty bundle, a certificate without CA:TRUE, no anchor. */
+/* Takes references of its own. Errors: no bundle, an empty bundle, a certificate without CA:TRUE, no anchor. None for
+ * bundles that are proved: whatever needs their certificates (all but count and name) prepares them at its first call.
+ */
 MUST_CHECK struct trust *trust_new(const struct trust_bundle *bundles, size_t count, struct err *err);
 struct trust *trust_ref(struct trust *trust);
 void trust_unref(struct trust **trust);

@@ -253,7 +253,8 @@ static const char *member_text(const struct node *object, const char *key) {
     return member && member->value->kind == NODE_SCALAR ? member->value->text.ptr : NULL;
 }
 
-/* In the document a file is an object: path, digest, and content unless it is a secret or a CRL. */
+/* In the document a file is an object: path, digest, and content unless it is a secret or a CRL; certificates with
+ * their end. */
 static void bind_document_file(struct binder *binder, const struct field *field, const struct node *node,
                                struct conf_file *file_out) {
     const char *digest = node->kind == NODE_OBJECT ? member_text(node, "digest") : NULL;
@@ -263,7 +264,9 @@ static void bind_document_file(struct binder *binder, const struct field *field,
         expected_field(binder, field, node);
         return;
     }
+    const char *not_after = member_text(node, "not_after");
     file_out->path.text = path;
+    file_out->not_after = not_after ? strtoll(not_after, NULL, 10) : 0;
     memcpy(file_out->digest, digest, strlen(digest) + 1);
     const struct node_member *content = node_find(node, "content");
     const char *base64 = member_text(node, "content_base64");

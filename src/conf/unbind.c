@@ -48,9 +48,11 @@ static struct node *file_node(const struct unbinder *u, const struct field *fiel
         return NULL;
     if (!u->is_document)
         return text_node(u, slice_of(file->path.text));
-    struct node *node = node_object(u->arena, 3, nowhere);
+    struct node *node = node_object(u->arena, 4, nowhere);
     node_put(node, "path", text_node(u, slice_of(file->path.text)));
     node_put(node, "digest", text_node(u, slice_of(file->digest)));
+    if (file->not_after != 0)
+        node_put(node, "not_after", text_node(u, slice_of(arena_printf(u->arena, "%lld", (long long)file->not_after))));
     if (field->is_secret || !file->content.ptr)
         return node;
     if (is_clean_text(file->content))

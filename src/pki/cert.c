@@ -15,6 +15,7 @@
 
 #include "base/encode.h"
 #include "base/mem.h"
+#include "decode_priv.h"
 #include "name_priv.h"
 
 /* No certificate of honest make comes near; a client's whole list is bounded far below by tls/. */
@@ -113,15 +114,15 @@ struct cert *cert_from_der(struct slice der, struct err *err) {
         (void)err_set(err, "certificate: %zu bytes are not a certificate", der.len);
         return NULL;
     }
-    const unsigned char *at = (const unsigned char *)der.ptr;
-    X509 *x509 = d2i_X509(NULL, &at, (long)der.len);
+    size_t size = 0;
+    X509 *x509 = decode_x509(der, &size);
     if (x509 == NULL) {
         openssl_drain(err, "certificate does not decode");
         return NULL;
     }
     struct cert *cert = NULL;
-    if ((const char *)at != der.ptr + der.len) {
-        (void)err_set(err, "certificate: %zu bytes after its end", (size_t)(der.ptr + der.len - (const char *)at));
+    if (size != der.len) {
+        (void)err_set(err, "certificate: %zu bytes after its end", der.len - size);
     } else {
         cert = cert_from_x509(x509);
         if (!slice_eq(cert_der(cert), der)) {

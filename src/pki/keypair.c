@@ -1,8 +1,9 @@
 /*
  * keypair: certificate chain and private key of one hostname, decoded and proved to belong together.
  *
- * Made by conf/ (to find errors) and by tls/ (to serve). What OpenSSL would refuse at SSL_use_cert_and_key() under
- * security level 2 is refused here already, so that nothing is left to fail at a client's first ClientHello.
+ * Control proves each (to find errors): what OpenSSL would refuse at SSL_use_cert_and_key() under security level 2 is
+ * refused here already. A worker is handed what was proved, and decodes it at a client's first ClientHello: nothing is
+ * left to fail there, and ten thousand hostnames cost nobody anything before they are used.
  */
 #include "pki/keypair.h"
 
@@ -13,34 +14,29 @@
 #include <openssl/x509v3.h>
 
 #include "base/mem.h"
+#include "decode_priv.h"
 
 #define SECURITY_BITS_MIN 112 /* OpenSSL's level 2 */
 
 struct keypair {
     int refs;
     struct cert_list chain;
-    EVP_PKEY *key;
+    EVP_PKEY *key; /* NULL: still to be decoded */
     const char *type;
+    struct slice certificate_pem, key_pem; /* until then, owned */
 };
 
-static int no_passphrase(char *buf, int size, int writing, void *asked) {
-    (void)buf;
-    (void)size;
-    (void)writing;
-    *(bool *)asked = true;
-    return -1;
-}
-
 static EVP_PKEY *read_key(struct slice pem, struct err *err) {
-    bool encrypted = false;
-    BIO *bio = BIO_new_mem_buf(pem.len ? pem.ptr : "", (int)pem.len);
-    INVARIANT(bio != NULL);
-    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, &encrypted);
-    BIO_free(bio);
+    bool is_encrypted = false;
+    if (pem.len > INT32_MAX) {
+        (void)err_set(err, "private key is too large");
+        return NULL;
+    }
+    EVP_PKEY *key = decode_private_key(pem, &is_encrypted);
     if (key != NULL)
         return key;
     openssl_drain(err, "private key does not decode");
-    if (encrypted)
+    if (is_encrypted)
         (void)err_set(err, "private key is encrypted; sallyport needs it without a passphrase");
     return NULL;
 }
@@ -91,31 +87,72 @@ static int check_strength(const struct cert_list *chain, struct err *err) {
     return 0;
 }
 
-struct keypair *keypair_from_pem(struct slice certificate_pem, struct slice key_pem, struct err *err) {
-    struct keypair *keypair = NEW(struct keypair);
-    keypair->refs = 1;
-    if (cert_list_from_pem(certificate_pem, false, &keypair->chain, err) != 0)
-        goto fail;
-    if (key_pem.len > INT32_MAX) {
-        (void)err_set(err, "private key is too large");
-        goto fail;
-    }
+/* Everything but the proof. Takes over the references of chain. */
+static int fill(struct keypair *keypair, struct cert_list *chain, struct slice key_pem, struct err *err) {
+    keypair->chain = *chain;
+    *chain = (struct cert_list){NULL, 0};
     keypair->key = read_key(key_pem, err);
-    if (keypair->key == NULL)
-        goto fail;
-    keypair->type = type_of(keypair->key, err);
-    if (keypair->type == NULL)
-        goto fail;
+    keypair->type = keypair->key ? type_of(keypair->key, err) : NULL;
+    return keypair->type ? 0 : -1;
+}
+
+static int prove(const struct keypair *keypair, struct err *err) {
     if (X509_check_private_key(cert_x509(keypair->chain.items[0]), keypair->key) != 1) {
         openssl_drain(err, "private key does not belong to the first certificate");
-        goto fail;
+        return -1;
     }
-    if (check_strength(&keypair->chain, err) != 0)
-        goto fail;
+    return check_strength(&keypair->chain, err);
+}
+
+static struct keypair *keypair_new(struct cert_list *chain, struct slice key_pem, struct err *err) {
+    struct keypair *keypair = NEW(struct keypair);
+    keypair->refs = 1;
+    if (fill(keypair, chain, key_pem, err) != 0 || prove(keypair, err) != 0)
+        keypair_unref(&keypair);
     return keypair;
-fail:
-    keypair_unref(&keypair);
-    return NULL;
+}
+
+struct keypair *keypair_from_pem(struct slice certificate_pem, struct slice key_pem, struct err *err) {
+    struct cert_list chain;
+    if (cert_list_from_pem(certificate_pem, false, &chain, err) != 0)
+        return NULL;
+    return keypair_new(&chain, key_pem, err);
+}
+
+struct keypair *keypair_from_chain(const struct cert_list *certs, struct slice key_pem, struct err *err) {
+    struct cert_list chain = {NULL, 0};
+    for (size_t i = 0; i < certs->count; i++)
+        cert_list_add(&chain, certs->items[i]);
+    return keypair_new(&chain, key_pem, err);
+}
+
+/* ---- later ---- */
+
+struct keypair *keypair_proved(struct slice certificate_pem, struct slice key_pem) {
+    struct keypair *keypair = NEW(struct keypair);
+    keypair->refs = 1;
+    keypair->certificate_pem = slice_make(mem_dup(certificate_pem.ptr, certificate_pem.len), certificate_pem.len);
+    keypair->key_pem = slice_make(mem_dup(key_pem.ptr, key_pem.len), key_pem.len);
+    return keypair;
+}
+
+static void forget_pem(struct keypair *keypair) {
+    mem_free((char *)(uintptr_t)keypair->certificate_pem.ptr);
+    if (keypair->key_pem.ptr)
+        mem_wipe_free((char *)(uintptr_t)keypair->key_pem.ptr, keypair->key_pem.len);
+    keypair->certificate_pem = keypair->key_pem = SLICE_NONE;
+}
+
+/* What a keypair_proved() is made of is decoded when it is first asked for. */
+static const struct keypair *decoded(const struct keypair *asked) {
+    struct keypair *keypair = (struct keypair *)(uintptr_t)asked;
+    struct cert_list chain = {NULL, 0};
+    if (keypair->key)
+        return keypair;
+    int status = cert_list_from_pem(keypair->certificate_pem, false, &chain, NULL);
+    INVARIANT(status == 0 && fill(keypair, &chain, keypair->key_pem, NULL) == 0);
+    forget_pem(keypair);
+    return keypair;
 }
 
 struct keypair *keypair_ref(struct keypair *keypair) {
@@ -130,14 +167,15 @@ void keypair_unref(struct keypair **keypair) {
         return;
     cert_list_fini(&k->chain);
     EVP_PKEY_free(k->key); /* clears the private numbers */
+    forget_pem(k);
     mem_free(k);
 }
 
-const char *keypair_type(const struct keypair *keypair) { return keypair->type; }
-const struct cert_list *keypair_chain(const struct keypair *keypair) { return &keypair->chain; }
-EVP_PKEY *keypair_key(const struct keypair *keypair) { return keypair->key; }
+const char *keypair_type(const struct keypair *keypair) { return decoded(keypair)->type; }
+const struct cert_list *keypair_chain(const struct keypair *keypair) { return &decoded(keypair)->chain; }
+EVP_PKEY *keypair_key(const struct keypair *keypair) { return decoded(keypair)->key; }
 
 bool keypair_covers(const struct keypair *keypair, const char *hostname) {
     unsigned flags = X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS;
-    return X509_check_host(cert_x509(keypair->chain.items[0]), hostname, 0, flags, NULL) == 1;
+    return X509_check_host(cert_x509(decoded(keypair)->chain.items[0]), hostname, 0, flags, NULL) == 1;
 }

@@ -21,6 +21,7 @@ struct trust {
     uint8_t id[SHA256_SIZE], generation[SHA256_SIZE];
     const struct cert *ca_names[CA_NAMES_MAX];
     size_t ca_name_count;
+    bool is_ready; /* certificates, stores, digests and names are there */
 };
 
 bool bundle_is_anchor(const struct bundle *bundle, const struct cert *cert) {
@@ -62,23 +63,28 @@ static int add_cert(struct bundle *bundle, struct cert *cert, bool *has_anchor, 
     return 0;
 }
 
-static int fill_bundle(struct bundle *bundle, const struct trust_bundle *from, struct err *err) {
+static int fill_bundle(struct bundle *bundle, const struct cert_list *certs, struct err *err) {
     bool has_anchor = false;
-    bundle->name = mem_strdup(from->name);
-    bundle->options = *from;
     bundle->store = X509_STORE_new();
     INVARIANT(bundle->store != NULL);
-    keep_crls(bundle, from);
-    if (from->certs.count == 0)
-        return err_set(err, "CA bundle %s holds no certificate", from->name);
-    for (size_t i = 0; i < from->certs.count; i++)
-        if (add_cert(bundle, from->certs.items[i], &has_anchor, err) != 0)
-            return err_context(err, "CA bundle %s", from->name);
+    if (certs->count == 0)
+        return err_set(err, "CA bundle %s holds no certificate", bundle->name);
+    for (size_t i = 0; i < certs->count; i++)
+        if (add_cert(bundle, certs->items[i], &has_anchor, err) != 0)
+            return err_context(err, "CA bundle %s", bundle->name);
     if (!has_anchor)
         return err_set(err,
                        "CA bundle %s holds no root certificate (partial_chain: true would trust its intermediates)",
-                       from->name);
+                       bundle->name);
     return 0;
+}
+
+static int open_bundle(struct bundle *bundle, const struct trust_bundle *from, struct err *err) {
+    bundle->name = mem_strdup(from->name);
+    bundle->options = *from;
+    bundle->proved = from->proved ? proved_ref(from->proved) : NULL;
+    keep_crls(bundle, from);
+    return bundle->proved ? 0 : fill_bundle(bundle, &from->certs, err);
 }
 
 static void hash_bundle(EVP_MD_CTX *hash, const struct bundle *bundle) {
@@ -149,24 +155,49 @@ static void collect_ca_names(struct trust *trust) {
     }
 }
 
+static void make_ready(struct trust *trust) {
+    make_digests(trust);
+    collect_ca_names(trust);
+    trust->is_ready = true;
+    ERR_clear_error();
+}
+
+/* With the certificates of the bundles that are proved. */
+static const struct trust *ready(const struct trust *asked) {
+    struct trust *trust = (struct trust *)(uintptr_t)asked;
+    if (trust->is_ready)
+        return trust;
+    for (size_t i = 0; i < trust->count; i++) {
+        struct bundle *bundle = &trust->bundles[i];
+        if (!bundle->proved)
+            continue;
+        int status = fill_bundle(bundle, proved_certs(bundle->proved), NULL);
+        INVARIANT(status == 0);
+        proved_unref(&bundle->proved);
+    }
+    make_ready(trust);
+    return trust;
+}
+
 struct trust *trust_new(const struct trust_bundle *bundles, size_t count, struct err *err) {
     if (count == 0 || count > TRUST_BUNDLES_MAX) {
         (void)err_set(err, "a hostname has %zu CA bundles; 1 to %d are possible", count, TRUST_BUNDLES_MAX);
         return NULL;
     }
     struct trust *trust = NEW(struct trust);
+    bool is_proved = false;
     trust->refs = 1;
     trust->bundles = NEW_ARRAY(struct bundle, count);
     for (size_t i = 0; i < count; i++) {
         trust->count++;
-        if (fill_bundle(&trust->bundles[i], &bundles[i], err) != 0) {
+        is_proved |= bundles[i].proved != NULL;
+        if (open_bundle(&trust->bundles[i], &bundles[i], err) != 0) {
             trust_unref(&trust);
             return NULL;
         }
     }
-    make_digests(trust);
-    collect_ca_names(trust);
-    ERR_clear_error();
+    if (!is_proved)
+        make_ready(trust);
     return trust;
 }
 
@@ -178,6 +209,7 @@ struct trust *trust_ref(struct trust *trust) {
 static void bundle_fini(struct bundle *bundle) {
     X509_STORE_free(bundle->store);
     cert_list_fini(&bundle->certs);
+    proved_unref(&bundle->proved);
     for (size_t i = 0; i < bundle->crl_count; i++)
         crl_unref(&bundle->crls[i]);
     mem_free(bundle->crls);
@@ -196,7 +228,7 @@ void trust_unref(struct trust **trust) {
     mem_free(t);
 }
 
-const struct bundle *trust_bundle_at(const struct trust *trust, size_t index) { return &trust->bundles[index]; }
+const struct bundle *trust_bundle_at(const struct trust *trust, size_t index) { return &ready(trust)->bundles[index]; }
 size_t trust_bundle_count(const struct trust *trust) { return trust->count; }
 
 const char *trust_bundle_name(const struct trust *trust, size_t index) {
@@ -204,10 +236,11 @@ const char *trust_bundle_name(const struct trust *trust, size_t index) {
     return trust->bundles[index].name;
 }
 
-const uint8_t *trust_id(const struct trust *trust) { return trust->id; }
-const uint8_t *trust_generation(const struct trust *trust) { return trust->generation; }
+const uint8_t *trust_id(const struct trust *trust) { return ready(trust)->id; }
+const uint8_t *trust_generation(const struct trust *trust) { return ready(trust)->generation; }
 
 bool trust_has_anchor(const struct trust *trust, const uint8_t sha256[SHA256_SIZE]) {
+    (void)ready(trust);
     for (size_t i = 0; i < trust->count; i++) {
         const struct bundle *bundle = &trust->bundles[i];
         for (size_t c = 0; c < bundle->certs.count; c++)
@@ -219,7 +252,7 @@ bool trust_has_anchor(const struct trust *trust, const uint8_t sha256[SHA256_SIZ
 }
 
 size_t trust_ca_names(const struct trust *trust, const struct cert *const **certs_out) {
-    *certs_out = trust->ca_names;
+    *certs_out = ready(trust)->ca_names;
     return trust->ca_name_count;
 }
 

@@ -4,8 +4,9 @@
  * is reported all the same, and nothing half-made is served.
  *
  * Shared by content: one keypair for each certificate and key, one trust for each set of CA bundles, however many
- * hostnames use them. Key pairs and TLS settings that were there before are taken from the generation before: to read a
- * key costs milliseconds, in which nobody is served.
+ * hostnames use them. None is decoded here: that happens when a client first asks for the hostname, and cannot fail
+ * since the bytes have the digest of what control has proved. Key pairs and TLS settings that were there before are
+ * taken from the generation before.
  */
 #include "build_priv.h"
 
@@ -18,9 +19,19 @@
 
 /* ---- what was handed over ---- */
 
+bool builder_is_proved(struct slice content, const char *digest) {
+    char found[65];
+    sha256_hex(content, found);
+    return strcmp(found, digest) == 0;
+}
+
+/* Those that are what their digest says: others were not handed over. */
 static void collect_secrets(struct builder *builder, const struct resolved *resolved) {
-    for (size_t i = 0; i < resolved->secret_count; i++)
-        map_put(&builder->secrets, slice_of(resolved->secrets[i].digest), &resolved->secrets[i]);
+    for (size_t i = 0; i < resolved->secret_count; i++) {
+        const struct secret *secret = &resolved->secrets[i];
+        if (builder_is_proved(slice_make(secret->bytes, secret->size), secret->digest))
+            map_put(&builder->secrets, slice_of(secret->digest), (void *)(uintptr_t)secret);
+    }
 }
 
 /* ---- CA bundles ---- */
@@ -46,8 +57,7 @@ static int build_bundles(struct builder *builder, struct err *err) {
         const struct conf_ca_bundle *conf = &builder->conf->ca_bundles.items[i];
         if (builder_bundle(builder, i, err) < 0 || associate_bundle(builder, i, err) < 0)
             return err_context(err, "CA bundle \"%s\"", conf->name.text);
-        builder_add_gauge(builder->snapshot, METRIC_CERTIFICATE_NOT_AFTER, "ca", conf->name.text,
-                          builder_earliest_expiry(&builder->bundles[i].certs));
+        builder_add_gauge(builder->snapshot, METRIC_CERTIFICATE_NOT_AFTER, "ca", conf->name.text, conf->file.not_after);
         builder_gauge_crls(builder, i);
     }
     return 0;
@@ -135,9 +145,12 @@ static struct keypair *keypair_of(struct builder *builder, const struct conf_fil
         err_set(err, "the private key %s was not handed over", key->path.text);
         return NULL;
     }
-    keypair = keypair_from_pem(certificate->content, slice_make(secret->bytes, secret->size), err);
-    if (keypair)
-        map_put(&builder->keypairs, digests, keypair);
+    if (!builder_is_proved(certificate->content, certificate->digest)) {
+        err_set(err, "the certificate %s is not what was proved", certificate->path.text);
+        return NULL;
+    }
+    keypair = keypair_proved(certificate->content, slice_make(secret->bytes, secret->size));
+    map_put(&builder->keypairs, digests, keypair);
     return keypair;
 }
 
@@ -184,8 +197,8 @@ static int build_tls_host(struct builder *builder, const struct source *source, 
         return -1;
     source->hostname->trust = tls_host_trust(source->hostname->tls);
     int64_t expiry = INT64_MAX;
-    for (size_t i = 0; i < tls.keypair_count; i++) {
-        int64_t next = builder_earliest_expiry(keypair_chain(keypairs[i]));
+    for (size_t i = 0; i < conf->certificates.count; i++) {
+        int64_t next = conf->certificates.items[i].not_after;
         expiry = next < expiry ? next : expiry;
     }
     builder_add_gauge(builder->snapshot, METRIC_CERTIFICATE_NOT_AFTER, "server", conf->name.text, expiry);
@@ -324,7 +337,7 @@ void builder_fini(struct builder *builder) {
     for (size_t i = 0; (entry = map_next(&builder->trusts, &i)) != NULL;)
         trust_unref(&(struct trust *){entry->value});
     for (size_t i = 0; i < builder->conf->ca_bundles.count; i++)
-        cert_list_fini(&builder->bundles[i].certs);
+        proved_unref(&builder->bundles[i].proved);
     map_fini(&builder->by_name);
     map_fini(&builder->upstreams);
     map_fini(&builder->secrets);

@@ -61,6 +61,9 @@ struct builder {
 void builder_init(struct builder *builder, struct snapshot *snapshot, const struct snapshot *previous);
 void builder_fini(struct builder *builder);
 
+/* Has the content this digest? Then it is what control has decoded and proved. */
+bool builder_is_proved(struct slice content, const char *digest);
+
 /* ---- build_trust.c ---- */
 
 /* Takes references of all lists for the snapshot. */
@@ -74,8 +77,6 @@ void builder_add_gauge(struct snapshot *snapshot, enum metric metric, const char
                        int64_t value);
 /* Entries and nextUpdate of the bundle's lists. */
 void builder_gauge_crls(struct builder *builder, size_t index);
-/* The first to expire; INT64_MAX of none. */
-int64_t builder_earliest_expiry(const struct cert_list *certs);
 
 /* ---- the two ways ---- */
 

@@ -35,15 +35,6 @@ void builder_add_gauge(struct snapshot *snapshot, enum metric metric, const char
         (struct snapshot_gauge){.metric = metric, .kind = kind, .name = name, .value = value};
 }
 
-int64_t builder_earliest_expiry(const struct cert_list *certs) {
-    int64_t earliest = INT64_MAX;
-    for (size_t i = 0; i < certs->count; i++) {
-        if (cert_not_after(certs->items[i]) < earliest)
-            earliest = cert_not_after(certs->items[i]);
-    }
-    return earliest;
-}
-
 void builder_gauge_crls(struct builder *builder, size_t index) {
     const struct conf_ca_bundle *conf = &builder->conf->ca_bundles.items[index];
     int64_t next_update = INT64_MAX, entries = 0;
@@ -120,8 +111,9 @@ int builder_bundle(struct builder *builder, size_t index, struct err *err) {
                                     .crl_require = require_of(conf->crl.require),
                                     .crl_on_expired = on_expired_of(conf->crl.on_expired),
                                     .crl_grace_seconds = (long)(conf->crl.grace_ms / 1000)};
-    if (cert_list_from_pem(conf->file.content, true, &bundle->certs, err) < 0)
-        return -1;
+    if (!builder_is_proved(conf->file.content, conf->file.digest))
+        return err_set(err, "%s is not what was proved", conf->file.path.text);
+    bundle->proved = proved_new(conf->file.content);
     return collect_bundle_crls(builder, index, bundle, err);
 }
 

@@ -81,6 +81,10 @@ struct loaded_chain *resolve_certificates(struct resolving *r, struct conf_file 
         map_put(&r->certificates, slice_of(key), chain);
     }
     file->content = chain->pem;
+    file->not_after = chain->certs.count > 0 ? cert_not_after(chain->certs.items[0]) : 0;
+    for (size_t i = 1; i < chain->certs.count; i++)
+        if (cert_not_after(chain->certs.items[i]) < file->not_after)
+            file->not_after = cert_not_after(chain->certs.items[i]);
     memcpy(file->digest, chain->digest, sizeof(file->digest));
     return chain;
 }
@@ -164,6 +168,7 @@ const struct secret *resolve_secret(struct resolving *r, struct conf_file *file,
 static void resolving_open(struct resolving *r) {
     map_init(&r->secrets);
     map_init(&r->certificates);
+    map_init(&r->bundle_counts);
     struct err err;
     if (r->previous && r->previous->document.len > 0) {
         r->previous_conf = document_read(sbuf_slice(&r->previous->document), &err);
@@ -177,6 +182,7 @@ static void resolving_close(struct resolving *r) {
         cert_list_fini(&((struct loaded_chain *)entry->value)->certs);
     map_fini(&r->secrets);
     map_fini(&r->certificates);
+    map_fini(&r->bundle_counts);
     conf_free(&r->previous_conf);
 }
 

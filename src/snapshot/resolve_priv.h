@@ -22,6 +22,7 @@ struct resolving {
     struct conf *previous_conf; /* of the previous document; NULL without one */
     struct map secrets;         /* digest to anything: those that out has */
     struct map certificates;    /* path to struct loaded_chain */
+    struct map bundle_counts;   /* hostname to the number of its CA bundles; empty until it is asked for */
     time_t now;
     bool is_partial; /* the configuration has errors already: look for more, make nothing */
 };

@@ -166,7 +166,7 @@ static struct keypair *load_keypair(struct resolving *r, struct conf_hostname *h
     if (!chain || !secret)
         return NULL;
     struct err err;
-    struct keypair *keypair = keypair_from_pem(chain->pem, slice_make(secret->bytes, secret->size), &err);
+    struct keypair *keypair = keypair_from_chain(&chain->certs, slice_make(secret->bytes, secret->size), &err);
     if (!keypair) {
         bool is_certificate = strncmp(err.text, "certificate", 11) == 0;
         const struct conf_file *at = is_certificate ? certificate : key;
@@ -181,14 +181,19 @@ static struct keypair *load_keypair(struct resolving *r, struct conf_hostname *h
     return keypair;
 }
 
-static size_t count_bundles(const struct conf *conf, const char *name) {
-    size_t count = 0;
-    for (size_t i = 0; i < conf->ca_bundles.count; i++) {
-        const conf_texts *names = &conf->ca_bundles.items[i].associated_hostnames;
-        for (size_t j = 0; j < names->count; j++)
-            count += names->items[j].text && strcmp(names->items[j].text, name) == 0;
-    }
-    return count;
+/* How many bundles name each hostname: counted once. */
+static size_t count_bundles(struct resolving *r, const char *name) {
+    if (!r->bundle_counts.count)
+        for (size_t i = 0; i < r->conf->ca_bundles.count; i++) {
+            const conf_texts *names = &r->conf->ca_bundles.items[i].associated_hostnames;
+            for (size_t j = 0; j < names->count; j++) {
+                if (!names->items[j].text)
+                    continue;
+                struct slice key = slice_of(names->items[j].text);
+                map_put(&r->bundle_counts, key, (void *)((uintptr_t)map_get(&r->bundle_counts, key) + 1));
+            }
+        }
+    return (uintptr_t)map_get(&r->bundle_counts, slice_of(name));
 }
 
 static void check_name(struct resolving *r, const struct conf_hostname *hostname, const char *who) {
@@ -197,7 +202,7 @@ static void check_name(struct resolving *r, const struct conf_hostname *hostname
     if (!host_normalise(slice_of(strncmp(name, "*.", 2) == 0 ? name + 2 : name), normal))
         conf_error(r->messages, hostname->name.pos, "%s: expected a host name such as iot.example.test", who);
     /* Only a configuration that has so many bundles is worth the count. */
-    if (r->conf->ca_bundles.count > TRUST_BUNDLES_MAX && count_bundles(r->conf, name) > TRUST_BUNDLES_MAX)
+    if (r->conf->ca_bundles.count > TRUST_BUNDLES_MAX && count_bundles(r, name) > TRUST_BUNDLES_MAX)
         conf_error(r->messages, hostname->name.pos, "%s: more than %d CA bundles are associated with it", who,
                    TRUST_BUNDLES_MAX);
 }

@@ -14,14 +14,16 @@
 #include "base/mem.h"
 #include "handshake_priv.h"
 
-/* Everything but the CRLs of the trust: stays when nothing but they change. */
+/* Everything but the CRLs of the trust: stays when nothing but they change. What is made of certificates is made at the
+ * first ClientHello for the host: until then nobody has decoded them. */
 struct host_core {
     unsigned refs;
     char *name;
     struct keypair **keypairs;
-    STACK_OF(X509) * *chains; /* the certificates after the leaf, for each keypair */
     size_t keypair_count;
     enum client_certificate mode;
+    bool is_ready;                  /* chains, ca_names and binding are there */
+    STACK_OF(X509) * *chains;       /* the certificates after the leaf, for each keypair */
     STACK_OF(X509_NAME) * ca_names; /* NULL: send none */
     uint8_t binding[SHA256_SIZE];
 };
@@ -112,23 +114,37 @@ static void core_unref(struct host_core *core) {
     mem_free(core);
 }
 
-static int fill_core(struct host_core *core, const struct tls_host_source *source) {
-    core->name = mem_strdup(source->name);
-    core->mode = source->mode;
-    core->keypairs = NEW_ARRAY(struct keypair *, source->keypair_count);
-    core->chains = NEW_ARRAY(STACK_OF(X509) *, source->keypair_count);
-    for (size_t i = 0; i < source->keypair_count; i++) {
-        core->keypairs[i] = keypair_ref(source->keypairs[i]);
-        core->keypair_count++;
+/* Everything that is made of certificates, once. 0, or -1 with OpenSSL's error queue. */
+static int core_prepare(struct host_core *core, const struct trust *trust) {
+    if (core->is_ready) {
+        return 0;
+    }
+    for (size_t i = 0; i < core->keypair_count; i++) {
+        sk_X509_pop_free(core->chains[i], X509_free);
         if (build_chain(core->keypairs[i], &core->chains[i]) != 0) {
             return -1;
         }
     }
-    if (build_ca_names(core, source->trust) != 0) {
+    if (build_ca_names(core, trust) != 0) {
         return -1;
     }
-    compute_binding(core, source->trust);
+    compute_binding(core, trust);
+    core->is_ready = true;
     return 0;
+}
+
+static struct host_core *core_new(const struct tls_host_source *source) {
+    struct host_core *core = NEW(struct host_core);
+    core->refs = 1;
+    core->name = mem_strdup(source->name);
+    core->mode = source->mode;
+    core->keypairs = NEW_ARRAY(struct keypair *, source->keypair_count);
+    core->chains = NEW_ARRAY(STACK_OF(X509) *, source->keypair_count);
+    core->keypair_count = source->keypair_count;
+    for (size_t i = 0; i < source->keypair_count; i++) {
+        core->keypairs[i] = keypair_ref(source->keypairs[i]);
+    }
+    return core;
 }
 
 /* Takes over the reference of core. */
@@ -144,18 +160,13 @@ struct tls_host *tls_host_new(const struct tls_host_source *source, struct err *
     if (check_source(source, err) != 0) {
         return NULL;
     }
-    struct host_core *core = NEW(struct host_core);
-    core->refs = 1;
-    if (fill_core(core, source) != 0) {
-        openssl_drain(err, "TLS settings of the hostname");
-        core_unref(core);
-        return NULL;
-    }
-    return host_of(core, source->trust);
+    return host_of(core_new(source), source->trust);
 }
 
 struct tls_host *tls_host_with_crls(const struct tls_host *host, struct trust *trust) {
-    INVARIANT(host->trust && memcmp(trust_id(host->trust), trust_id(trust), SHA256_SIZE) == 0);
+    /* Nothing was made of the old one before the host is ready. */
+    INVARIANT(host->trust &&
+              (!host->core->is_ready || memcmp(trust_id(host->trust), trust_id(trust), SHA256_SIZE) == 0));
     host->core->refs++;
     return host_of(host->core, trust);
 }
@@ -186,7 +197,10 @@ struct trust *tls_host_trust(const struct tls_host *host) {
     return host->trust;
 }
 enum client_certificate tls_host_mode(const struct tls_host *host) { return host->core->mode; }
-const uint8_t *tls_host_binding(const struct tls_host *host) { return host->core->binding; }
+const uint8_t *tls_host_binding(const struct tls_host *host) {
+    INVARIANT(core_prepare(host->core, host->trust) == 0);
+    return host->core->binding;
+}
 
 static int apply_client_certificate(const struct tls_host *host, SSL *ssl) {
     if (host->core->mode == CLIENT_CERTIFICATE_OFF) {
@@ -207,6 +221,9 @@ static int apply_client_certificate(const struct tls_host *host, SSL *ssl) {
 }
 
 int tls_host_apply(const struct tls_host *host, SSL *ssl) {
+    if (core_prepare(host->core, host->trust) != 0) {
+        goto failed;
+    }
     for (size_t i = 0; i < host->core->keypair_count; i++) {
         const struct keypair *keypair = host->core->keypairs[i];
         X509 *leaf = cert_x509(keypair_chain(keypair)->items[0]);

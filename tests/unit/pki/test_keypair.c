@@ -46,6 +46,46 @@ START_TEST(key_types) {
 }
 END_TEST
 
+/* What was proved before is decoded when something is asked of it; the texts may be gone by then. */
+START_TEST(a_proved_pair_is_the_same_pair) {
+    struct testpki made = testpki_make(&(struct testpki_spec){.cn = "x", .san = "DNS:x.test"});
+    struct sbuf cert_pem, key_pem;
+    sbuf_init(&cert_pem, 1 << 16);
+    sbuf_init(&key_pem, 1 << 16);
+    testpki_cert_pem(&made, &cert_pem);
+    testpki_key_pem(&made, &key_pem);
+    struct keypair *pair = keypair_proved(sbuf_slice(&cert_pem), sbuf_slice(&key_pem));
+    struct keypair *unused = keypair_proved(sbuf_slice(&cert_pem), sbuf_slice(&key_pem));
+    sbuf_fini(&cert_pem);
+    sbuf_fini(&key_pem);
+    ck_assert(keypair_covers(pair, "x.test") && !keypair_covers(pair, "y.test"));
+    ck_assert_str_eq(keypair_type(pair), "EC");
+    ck_assert_uint_eq(keypair_chain(pair)->count, 1);
+    ck_assert_mem_eq(cert_sha256(keypair_chain(pair)->items[0]), cert_sha256(made.cert), SHA256_SIZE);
+    ck_assert_int_eq(EVP_PKEY_eq(keypair_key(pair), made.key), 1);
+    keypair_unref(&pair);
+    keypair_unref(&unused);
+    testpki_free(&made);
+}
+END_TEST
+
+/* Keys that are not among the common ones are decoded all the same. */
+START_TEST(keys_of_uncommon_types_decode) {
+    EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "SM2");
+    struct testpki root = testpki_root("root"), made = testpki_make(&(struct testpki_spec){
+                                                    .cn = "x", .key = key, .issuer = &root, .san = "DNS:x.test"});
+    struct err err = {""};
+    struct cert *cert = cert_from_der(cert_der(made.cert), &err);
+    ck_assert_msg(cert != NULL, "%s", err.text);
+    EVP_PKEY *found = X509_get0_pubkey(cert_x509(cert));
+    ck_assert(found != NULL && EVP_PKEY_eq(found, key) == 1);
+    cert_unref(&cert);
+    testpki_free(&root);
+    testpki_free(&made);
+    EVP_PKEY_free(key);
+}
+END_TEST
+
 START_TEST(key_and_certificate_belong_together) {
     struct testpki one = testpki_root("one"), other = testpki_root("other");
     struct err err = {""};
@@ -113,6 +153,8 @@ Suite *pki_keypair_suite(void) {
     Suite *suite = suite_create("keypair");
     TCase *tc = tcase_create("keypair");
     tcase_add_test(tc, key_types);
+    tcase_add_test(tc, a_proved_pair_is_the_same_pair);
+    tcase_add_test(tc, keys_of_uncommon_types_decode);
     tcase_add_test(tc, key_and_certificate_belong_together);
     tcase_add_test(tc, an_encrypted_key_is_named_as_such);
     tcase_add_test(tc, a_chain_with_sha1_is_refused);

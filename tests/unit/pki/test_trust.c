@@ -37,6 +37,40 @@ START_TEST(what_makes_no_bundle_sec_09) {
 }
 END_TEST
 
+/* Certificates that were accepted before, as text: one decoding for all trusts, and the same answers. */
+START_TEST(a_proved_bundle_is_the_same_bundle) {
+    struct testpki root = testpki_root("Root"), leaf = testpki_client("x", &root);
+    struct trust_bundle plain = {0};
+    struct sbuf pem;
+    struct err err = {""};
+    sbuf_init(&pem, 1 << 16);
+    testpki_cert_pem(&root, &pem);
+    struct proved *proved = proved_new(sbuf_slice(&pem));
+    sbuf_fini(&pem);
+    const struct trust_bundle later = {.name = "b", .proved = proved};
+    struct trust *given = make(&plain, &root, NULL, &err), *one = trust_new(&later, 1, &err),
+                 *other = trust_new(&later, 1, &err), *unused = trust_new(&later, 1, &err);
+    ck_assert_ptr_eq(proved_certs(proved), proved_certs(proved));
+    proved_unref(&proved);
+    ck_assert_str_eq(trust_bundle_name(one, 0), "b");
+    ck_assert_mem_eq(trust_id(one), trust_id(given), SHA256_SIZE);
+    ck_assert_mem_eq(trust_generation(other), trust_generation(given), SHA256_SIZE);
+    ck_assert(trust_has_anchor(one, cert_sha256(root.cert)) && !trust_has_anchor(one, cert_sha256(leaf.cert)));
+    struct trust *const trusts[] = {one, other, given, unused};
+    for (size_t i = 0; i < 4; i++) {
+        struct verify_report report;
+        const struct cert_list none = {NULL, 0};
+        verify_chain(trusts[i], leaf.cert, &none, TESTPKI_NOW, NULL, &report);
+        ck_assert_int_eq(report.reason, REASON_NONE);
+        verify_report_fini(&report);
+        struct trust *last = trusts[i];
+        trust_unref(&last);
+    }
+    testpki_free(&root);
+    testpki_free(&leaf);
+}
+END_TEST
+
 static void check_differs(struct trust_bundle *one, struct trust_bundle *two, const struct testpki *ca, bool id_differs,
                           bool generation_differs) {
     struct err err = {""};
@@ -107,6 +141,7 @@ Suite *pki_trust_suite(void) {
     Suite *suite = suite_create("trust");
     TCase *tc = tcase_create("trust");
     tcase_add_test(tc, what_makes_no_bundle_sec_09);
+    tcase_add_test(tc, a_proved_bundle_is_the_same_bundle);
     tcase_add_test(tc, id_and_generation_sec_01);
     tcase_add_test(tc, anchors_and_names);
     tcase_add_test(tc, more_than_16_names_are_not_offered);

@@ -64,6 +64,7 @@ static void fill_certificate(struct conf_file *file, struct arena *arena) {
     struct sbuf pem;
     sbuf_init(&pem, TEXT_MAX);
     testpki_cert_pem(find_pki(base_name(file)), &pem);
+    file->not_after = cert_not_after(find_pki(base_name(file))->cert);
     file->content = arena_dup(arena, sbuf_slice(&pem));
     sha256_hex(file->content, file->digest);
     sbuf_fini(&pem);

@@ -124,6 +124,11 @@ START_TEST(sec_09_nothing_half_made_comes_out) {
     check_fails(&resolved, "hostname \"a.test\"");
 
     rig_resolve(config, &resolved);
+    char *certificate = strstr(resolved.document.data, "-----BEGIN CERTIFICATE-----");
+    certificate[sizeof "-----BEGIN CERTIFICATE-----\\n" + 100] ^= 1;
+    check_fails(&resolved, "is not what was proved");
+
+    rig_resolve(config, &resolved);
     resolved.crls[0].digest[0] ^= 1;
     check_fails(&resolved, "CA bundle \"devices\": the CRL");
 
