@@ -201,6 +201,8 @@ struct conf_application {
     struct conf_text name;
     struct conf_text domain; /* host and path pattern, facts 2.6 */
     bool service_auth_401_redirect;
+    bool options_preflight_bypass;
+    struct conf_text custom_deny_message, custom_non_identity_deny_url;
     CONF_LIST(struct conf_policy) policies;
 };
 

@@ -16,6 +16,8 @@ struct facts {
     const struct trust *trust;          /* what report->bundles indexes; NULL for a hostname without CA bundle */
     const struct addr *client;
     struct slice method;
+    bool
+        is_preflight; /* OPTIONS with Origin and Access-Control-Request-Method (Fetch, 4.8): never with a certificate */
 };
 
 #endif

@@ -11,11 +11,12 @@
 
 struct reply {
     enum reason reason;
-    int status;                /* 0: the reason's own; 401 with service_auth_401_redirect */
+    int status;                /* 0: the reason's own; 401 and 302 are the application's */
     const char *detail;        /* a sentence with the facts; NULL: the reason's sentence */
     enum conf_explain explain; /* FULL: detail and hint; CODE: the code only; OFF: neither body nor header says why (the
                                   reason header is left out too) */
-    const struct application *application; /* cf-access-aud, cf-access-domain; or NULL */
+    const struct application
+        *application; /* cf-access-aud, cf-access-domain, its own words and page for a denial; or NULL */
     const char *ray_id;
     const char *hostname; /* shown on the page; NULL: nothing */
     struct slice accept;  /* the request's Accept header(s), or empty */

@@ -18,8 +18,8 @@ void judge_request(const struct snapshot *snapshot, const struct hostname *hostn
                    const struct target *target, const struct facts *facts, struct trace *trace,
                    struct verdict *verdict_out, const struct application **application_out);
 
-/* The HTTP status a client sees: 200 for what is not denied; the reason's own, but 401 for 403 where the application
- * says so. application may be NULL. */
+/* The HTTP status a client sees: 200 for what is not denied; the reason's own, but for 403 what the application says:
+ * 401, or 302 to its page. application may be NULL. */
 int judge_status(const struct verdict *verdict, const struct application *application);
 /* A sentence with the facts for a denial: the report's, when the reason is the certificate's; else the reason's. Valid
  * as long as the report. */
@@ -28,7 +28,7 @@ const char *judge_detail(const struct verdict *verdict, const struct verify_repo
 /* One request as `explain` and `tests:` describe it. */
 struct question {
     struct slice url;
-    struct slice method;                  /* "GET" if empty */
+    struct slice method;                  /* "GET" if empty; OPTIONS is judged as a CORS preflight */
     const struct cert_list *certificates; /* leaf first; NULL or empty: none presented */
     const struct addr *client;            /* NULL: 127.0.0.1 */
     time_t now;

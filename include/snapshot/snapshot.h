@@ -33,6 +33,8 @@ struct application {
     const char *domain; /* as configured */
     char aud[65];       /* application tag: SHA-256 hex over the name, stable across restarts */
     bool service_auth_401;
+    bool options_preflight_bypass;
+    const char *deny_message, *deny_url; /* or NULL */
     struct policy_set *policies;
 };
 

@@ -33,7 +33,11 @@ static void print_application(void *arg, const char *domain, void *value) {
     struct hostname_print *print = arg;
     const struct application *application = value;
     sbuf_printf(print->out, "  %s: application \"%s\"%s\n", domain, application->name,
-                application->service_auth_401 ? ", denials are 401" : "");
+                application->service_auth_401 ? ", denials are 401"
+                : application->deny_url       ? ", denials are 302"
+                                              : "");
+    if (application->options_preflight_bypass)
+        sbuf_append_str(print->out, "    CORS preflights: pass\n");
     policy_set_print(application->policies, 4, print->out);
     sbuf_append_str(print->out, "    otherwise: denied\n");
     if (covers_all(domain, print->hostname->name))

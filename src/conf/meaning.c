@@ -261,6 +261,20 @@ static void check_upstream(struct meaning *m, const struct conf_upstream *upstre
     }
 }
 
+/* Goes into a Location header as it is. */
+static void check_deny_url(struct meaning *m, const struct conf_text *url) {
+    if (!url->text)
+        return;
+    bool is_visible = true;
+    for (const char *c = url->text; *c; c++)
+        is_visible = is_visible && *c > 0x20 && *c < 0x7f;
+    const char *host = strstr(url->text, "://");
+    bool is_http = strncmp(url->text, "https://", 8) == 0 || strncmp(url->text, "http://", 7) == 0;
+    if (!is_visible || !is_http || !host[3] || host[3] == '/')
+        conf_error(m->messages, url->pos, "custom_non_identity_deny_url: expected https://host/path, found %s",
+                   quoted(m, url->text));
+}
+
 static void meaning_open(struct meaning *m) {
     const struct conf *conf = m->conf;
     m->hostnames = NEW_ARRAY(struct hostname_facts, conf->hostnames.count + 1);
@@ -291,6 +305,8 @@ void check_meaning(const struct conf *conf, struct conf_messages *messages) {
         mark_associated(&m, &conf->ca_bundles.items[i]);
     for (size_t i = 0; i < conf->applications.count; i++)
         check_application(&m, &conf->applications.items[i]);
+    for (size_t i = 0; i < conf->applications.count; i++)
+        check_deny_url(&m, &conf->applications.items[i].custom_non_identity_deny_url);
     for (size_t i = 0; i < conf->groups.count; i++)
         check_group(&m, &conf->groups.items[i]);
     for (size_t i = 0; i < conf->hostnames.count; i++) {

@@ -81,6 +81,7 @@ static void append_sentence(struct sbuf *out, const char *text) {
 
 static const char *page_title(int status) {
     switch (status) {
+    case 302:
     case 401:
     case 403:
         return "Access denied";
@@ -115,7 +116,7 @@ static void append_head(const struct deny_page *page, struct sbuf *out) {
 
 void deny_page_render(const struct deny_page *page, struct sbuf *out) {
     char when[CLOCK_TEXT_SIZE], status[48];
-    bool is_denial = page->status == 401 || page->status == 403;
+    bool is_denial = page->status == 401 || page->status == 403 || page->status == 302;
     append_head(page, out);
     sbuf_printf(
         out,
@@ -123,6 +124,11 @@ void deny_page_render(const struct deny_page *page, struct sbuf *out) {
         "stroke=\"currentColor\" stroke-width=\"1.8\" stroke-linecap=\"round\" stroke-linejoin=\"round\" "
         "aria-hidden=\"true\">%s</svg></div>\n<h1>%s</h1>\n",
         is_denial ? icon_lock : icon_warning, page_title(page->status));
+    if (page->message) {
+        sbuf_append_str(out, "<p class=\"lead\">");
+        append_escaped(out, page->message);
+        sbuf_append_str(out, "</p>\n");
+    }
     sbuf_append_str(out, "<p class=\"lead\">");
     if (page->detail && *page->detail)
         append_sentence(out, page->detail);

@@ -8,6 +8,7 @@
 /* What the page says; every text is escaped on the way in. NULL: the part is left out. */
 struct deny_page {
     int status;
+    const char *message; /* the application's own words, above the detail */
     const char *code;
     const char *detail, *hint;
     const char *hostname, *application;

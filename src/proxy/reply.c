@@ -91,17 +91,25 @@ const char *reply_negotiate(struct slice accept) {
 struct reply_text {
     int status;
     const char *message;
+    const char *custom; /* the application's own words; NULL: it has none */
     const char *code;   /* NULL: not said */
     const char *detail; /* NULL: not said */
     const char *hint;   /* NULL: not said, or there is none */
 };
 
+/* 302: the application sends who is denied to a page of its own. */
+static bool is_denial(int status) { return status == 401 || status == 403 || status == 302; }
+
 static struct reply_text choose_text(const struct reply *reply) {
     struct reply_text text = {.status = reply->status ? reply->status : reason_status(reply->reason)};
-    bool is_denial = text.status == 401 || text.status == 403;
-    text.message = is_denial
-                       ? "Forbidden. You don't have permission to view this. Please contact your system administrator."
-                       : status_phrase(text.status);
+    if (is_denial(text.status) && reply->application)
+        text.custom = reply->application->deny_message;
+    if (!is_denial(text.status))
+        text.message = status_phrase(text.status);
+    else if (text.custom)
+        text.message = text.custom;
+    else
+        text.message = "Forbidden. You don't have permission to view this. Please contact your system administrator.";
     if (reply->explain != CONF_EXPLAIN_OFF)
         text.code = reason_code(reply->reason);
     if (reply->explain == CONF_EXPLAIN_FULL) {
@@ -130,6 +138,8 @@ static void render_json(const struct reply *reply, const struct reply_text *text
 }
 
 static void render_text(const struct reply *reply, const struct reply_text *text, struct sbuf *body) {
+    if (text->custom)
+        sbuf_printf(body, "%s\n", text->custom);
     sbuf_printf(body, "%d %s", text->status, text->code ? text->code : status_phrase(text->status));
     if (text->detail) {
         sbuf_append_str(body, ": ");
@@ -145,6 +155,7 @@ static void render_text(const struct reply *reply, const struct reply_text *text
 
 static void render_html(const struct reply *reply, const struct reply_text *text, struct sbuf *body) {
     struct deny_page page = {.status = text->status,
+                             .message = text->custom,
                              .code = text->code,
                              .detail = text->detail,
                              .hint = text->hint,
@@ -181,6 +192,8 @@ static void add_reason_headers(const struct reply *reply, int status, struct hea
         add_str(headers, "cf-access-aud", reply->application->aud);
         add_str(headers, "cf-access-domain", reply->application->domain);
     }
+    if (status == 302)
+        add_str(headers, "Location", reply->application->deny_url);
     if (status == 401)
         add_str(headers, "WWW-Authenticate", "Mutual realm=\"client certificate\"");
     if (status == 405)

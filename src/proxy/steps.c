@@ -27,6 +27,11 @@ static enum reason judge_required(const struct hostname *hostname, const struct 
     return tls_host_mode(hostname->tls) == CLIENT_CERTIFICATE_REQUIRE ? peer->report.reason : REASON_NONE;
 }
 
+static bool is_preflight(const struct request_head *request) {
+    return slice_eq_str(request->method, "OPTIONS") && headers_find(&request->headers, SLICE("Origin")) &&
+           headers_find(&request->headers, SLICE("Access-Control-Request-Method"));
+}
+
 static void judge_policy(const struct exchange *exchange, const struct snapshot *snapshot,
                          const struct hostname *hostname, struct verdict *verdict_out,
                          const struct application **application_out) {
@@ -35,7 +40,8 @@ static void judge_policy(const struct exchange *exchange, const struct snapshot 
                           .report = &peer->report,
                           .trust = hostname->trust,
                           .client = &exchange->client->addr,
-                          .method = exchange->request->method};
+                          .method = exchange->request->method,
+                          .is_preflight = is_preflight(exchange->request)};
     judge_request(snapshot, hostname, server_name(exchange), &exchange->request->target, &facts, NULL, verdict_out,
                   application_out);
 }

@@ -253,6 +253,9 @@ static int build_application(struct snapshot *snapshot, const struct conf_applic
     application->name = conf->name.text;
     application->domain = conf->domain.text;
     application->service_auth_401 = conf->service_auth_401_redirect;
+    application->options_preflight_bypass = conf->options_preflight_bypass;
+    application->deny_message = conf->custom_deny_message.text;
+    application->deny_url = conf->custom_non_identity_deny_url.text;
     sha256_hex(slice_of(conf->name.text), application->aud);
     application->policies = policy_set_new(conf, snapshot->conf, snapshot->common->arena, err);
     if (!application->policies)

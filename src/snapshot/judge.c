@@ -45,6 +45,11 @@ static void judge_uncovered(const struct hostname *hostname, const struct target
                                     .decision = hostname->public ? "public" : "default"};
 }
 
+static void pass_preflight(const struct application *application, struct trace *trace, struct verdict *verdict_out) {
+    trace_add(trace, "preflight", TRACE_YES, "the application lets CORS preflights pass");
+    *verdict_out = (struct verdict){.effect = EFFECT_BYPASS, .application = application->name, .decision = "bypass"};
+}
+
 void judge_request(const struct snapshot *snapshot, const struct hostname *hostname, struct slice server_name,
                    const struct target *target, const struct facts *facts, struct trace *trace,
                    struct verdict *verdict_out, const struct application **application_out) {
@@ -54,7 +59,10 @@ void judge_request(const struct snapshot *snapshot, const struct hostname *hostn
     if (application) {
         trace_add(trace, "application", TRACE_YES, "\"%s\" (%s) covers " SLICE_FMT SLICE_FMT, application->name,
                   application->domain, SLICE_ARG(host), SLICE_ARG(target->path));
-        policy_eval(application->policies, facts, trace, verdict_out, NULL);
+        if (application->options_preflight_bypass && facts->is_preflight)
+            pass_preflight(application, trace, verdict_out);
+        else
+            policy_eval(application->policies, facts, trace, verdict_out, NULL);
     } else {
         judge_uncovered(hostname, target, facts, trace, verdict_out);
     }
@@ -65,7 +73,11 @@ int judge_status(const struct verdict *verdict, const struct application *applic
     if (verdict->effect != EFFECT_DENY)
         return 200;
     int status = reason_status(verdict->reason);
-    return status == 403 && application && application->service_auth_401 ? 401 : status;
+    if (status != 403 || !application)
+        return status;
+    if (application->service_auth_401)
+        return 401;
+    return application->deny_url ? 302 : 403;
 }
 
 const char *judge_detail(const struct verdict *verdict, const struct verify_report *report) {
@@ -156,7 +168,8 @@ static void judge_asked(const struct snapshot *snapshot, const struct question *
                                 .report = &answer->report,
                                 .trust = answer->hostname->trust,
                                 .client = question->client ? question->client : &loopback,
-                                .method = asked->method};
+                                .method = asked->method,
+                                .is_preflight = slice_eq_str(asked->method, "OPTIONS")};
     judge_request(snapshot, answer->hostname, asked->target.host, &asked->target, &facts, trace, &answer->verdict,
                   &answer->application);
     answer->status = judge_status(&answer->verdict, answer->application);
