@@ -10,7 +10,7 @@
 struct bundle {
     char *name;
     struct trust_bundle options; /* name, certs, crls and refusals in it are not used */
-    struct proved *proved; /* NULL: certs are there */
+    struct proved *proved;       /* NULL: certs are there */
     struct cert_list certs;
     X509_STORE *store;
     struct crl **crls; /* in the order of crl_compare */

@@ -177,7 +177,8 @@ START_TEST(sec_16_a_certificate_too_large_for_a_header_is_marked) {
     struct fixture *f = fixture_new(GET "\r\n");
     f->identity.der_base64 = slice_make(base64, sizeof base64);
     char *got = forwarded(f);
-    ck_assert_str_eq(got, GET OURS "Cf-Client-Cert-Der-Base64-Too-Large: 1\r\nCf-Client-Cert-Sha256: " FINGERPRINT "\r\n\r\n");
+    ck_assert_str_eq(got, GET OURS "Cf-Client-Cert-Der-Base64-Too-Large: 1\r\nCf-Client-Cert-Sha256: " FINGERPRINT
+                                   "\r\n\r\n");
     free(got);
     fixture_free(f);
 }
