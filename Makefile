@@ -132,6 +132,8 @@ help:
 	@echo 'integration  tests/integration against build/sallyport (PYTEST="-k name": some of them)'
 	@echo 'fuzz         the fuzz targets, FUZZ_SECONDS=$(FUZZ_SECONDS) each; fuzz-replay: their corpus only'
 	@echo 'bench        CPU per operation beside nginx and haproxy (BENCH_SCENARIOS=quick|all|names, BENCH_ROUNDS=$(BENCH_ROUNDS))'
+	@echo 'bench-micro  what single steps of a request cost; bench-gate: their instructions against the budget'
+	@echo 'budget       write the budget of instructions anew, after reading docs/performance.md'
 	@echo 'soak         ten minutes of mixed load with a reload every 5 s (SOAK_SECONDS=$(SOAK_SECONDS))'
 	@echo 'lint         levels, doors, private headers, clang-tidy, cppcheck; fmt: clang-format'
 	@echo 'coverage     what units, corpus and integration tests reach: $(BUILD)/coverage/index.html'
@@ -242,9 +244,12 @@ BENCH_COMMIT     = $(shell git describe --always --dirty 2>/dev/null)
 BENCH_LOAD      := $(BUILD)/bench/load $(BUILD)/bench/origin
 
 bench_objects = $(patsubst %,$(BUILD)/obj/tests/bench/%.o,$1)
+BENCH_INSIDE    := $(BUILD)/bench/micro $(BUILD)/bench/gate_worker
 $(BUILD)/bench/load: $(call bench_objects,load load_options measure)
 $(BUILD)/bench/origin: $(call bench_objects,origin)
-$(BENCH_LOAD):
+$(BUILD)/bench/micro: $(call bench_objects,micro measure) $(ARCHIVES)
+$(BUILD)/bench/gate_worker: $(call bench_objects,gate_worker) $(ARCHIVES)
+$(BENCH_LOAD) $(BENCH_INSIDE):
 	@mkdir -p $(@D)
 	$(call say,$@)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
@@ -254,6 +259,15 @@ bench: $(PROGRAM) $(BENCH_LOAD)
 	@SALLYPORT=$(abspath $(PROGRAM)) $(PYTHON) tests/bench/bench.py --build $(BUILD)/bench --scenarios $(BENCH_SCENARIOS) \
 	    --rounds $(BENCH_ROUNDS) --seconds $(BENCH_SECONDS) --out $(BENCH_OUT)/results.jsonl --commit '$(BENCH_COMMIT)'
 	@$(PYTHON) tests/bench/bench_report.py $(BENCH_OUT)/results.jsonl --svg $(BENCH_OUT)/results.svg
+
+.PHONY: bench-micro bench-gate budget
+bench-micro: $(BENCH_INSIDE)
+	@scripts/deps bench
+	@$(PYTHON) tests/bench/micro.py --build $(BUILD)/bench --out $(BENCH_OUT)/micro.jsonl --commit '$(BENCH_COMMIT)'
+
+# Instructions of fixed work against tests/bench/budget.json; part of `make test`.
+bench-gate budget: $(BENCH_LOAD) $(BENCH_INSIDE)
+	@$(PYTHON) tests/bench/gate.py --build $(BUILD)/bench $(if $(filter budget,$@),--renew)
 
 # --- whole tests ---------------------------------------------------------------------------------------------------
 
