@@ -14,7 +14,7 @@
 #include "base/err.h"
 #include "base/logsink.h"
 #include "io/loop.h"
-#include "snapshot/resolve.h"
+#include "snapshot/crl_files.h"
 
 struct crl_watch;
 

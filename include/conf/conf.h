@@ -88,7 +88,11 @@ enum conf_crl_require { CONF_CRL_IF_PRESENT, CONF_CRL_LEAF, CONF_CRL_CHAIN };
 enum conf_crl_on_expired { CONF_CRL_DENY, CONF_CRL_ALLOW, CONF_CRL_GRACE };
 
 struct conf_crl {
-    conf_files files; /* resolved: digest names the index blob, content stays empty */
+    conf_files files;           /* as configured; only in the file */
+    struct conf_file directory; /* absent: none; neither content nor digest */
+    bool accept_older;
+    conf_files lists; /* resolved: every file and URL whose lists are in force; digest names the index blob, content
+                         stays empty */
     enum conf_crl_require require;
     enum conf_crl_on_expired on_expired;
     int64_t grace_ms; /* with GRACE */

@@ -2,7 +2,7 @@
  * file_watch: hears when one of a set of files may have changed: written, replaced by rename, a symlink on its path
  * swapped, deleted, created. inotify on the directories (of the path and of what it resolves to), plus a look at size,
  * inode and time every second for file systems without it. Changes are gathered for 100 ms, then changed() is called
- * once. Control side.
+ * once. A path with a slash at its end stands for a directory and everything in it. Control side.
  */
 #ifndef SALLYPORT_IO_FILE_WATCH_H
 #define SALLYPORT_IO_FILE_WATCH_H

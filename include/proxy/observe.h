@@ -8,6 +8,7 @@
 #include "proxy/client.h"
 #include "proxy/exchange.h"
 #include "proxy/flood.h"
+#include "snapshot/crl_files.h"
 #include "tls/stream_tls.h"
 
 /* Once for each exchange, from exchange_finish. Denials also go to the audit log (event "denied"). */

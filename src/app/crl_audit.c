@@ -34,10 +34,10 @@ static const struct conf_ca_bundle *find_bundle(const struct conf *conf, const c
 
 /* The index-th list of the bundle's files; NULL behind the last. */
 static const struct crl *list_at(const struct crl_view *view, const struct conf_ca_bundle *bundle, size_t index) {
-    for (size_t i = 0; i < bundle->crl.files.count; i++) {
+    for (size_t i = 0; i < bundle->crl.lists.count; i++) {
         for (size_t j = 0; j < view->resolved->crl_count; j++) {
             const struct resolved_crl *entry = &view->resolved->crls[j];
-            if (strcmp(entry->digest, bundle->crl.files.items[i].digest) == 0 && index-- == 0)
+            if (strcmp(entry->digest, bundle->crl.lists.items[i].digest) == 0 && index-- == 0)
                 return entry->crl;
         }
     }

@@ -19,7 +19,7 @@
 
 /* A list on its way into force. */
 struct offer {
-    char *bundle, *path;
+    char *bundle, *path, *detail;
     struct crl *crl;
 };
 
@@ -43,13 +43,19 @@ struct crl_watch {
 
 static void keep_offer(struct crl_watch *watch, const struct crl_news *news) {
     watch->offers = mem_resize(watch->offers, (watch->offer_count + 1) * sizeof(struct offer));
-    watch->offers[watch->offer_count++] =
-        (struct offer){.bundle = mem_strdup(news->bundle), .path = mem_strdup(news->path), .crl = crl_ref(news->crl)};
+    watch->offers[watch->offer_count++] = (struct offer){.bundle = mem_strdup(news->bundle),
+                                                         .path = mem_strdup(news->path),
+                                                         .detail = mem_strdup(news->detail),
+                                                         .crl = crl_ref(news->crl)};
 }
 
 static void log_news(const struct crl_news *news) {
     switch (news->result) {
+    case CRL_RESULT_NONE:
     case CRL_RESULT_OK:
+        break;
+    case CRL_RESULT_REMOVED:
+        log_info("CA bundle '%s': %s: %s", news->bundle, news->path, news->detail);
         break;
     case CRL_RESULT_UNCHANGED:
         if (!news->is_repeated)
@@ -75,8 +81,6 @@ static void on_news(void *arg, const struct crl_news *news) {
         keep_offer(watch, news);
         return;
     }
-    if (news->result == CRL_RESULT_AGEING)
-        return;
     metric_add(METRIC_CRL_REFRESH, 1, news->bundle, crl_result_name(news->result));
     if (!news->is_repeated)
         observe_crl(watch->audit, news, crl_result_name(news->result), watch->generation);
@@ -98,15 +102,17 @@ static void settle_offers(struct crl_watch *watch, const char *why) {
                                       .bundle = offer->bundle,
                                       .path = offer->path,
                                       .crl = offer->crl,
-                                      .detail = is_ok ? "" : why};
+                                      .detail = is_ok ? offer->detail : why};
         const char *result = is_ok ? "ok" : "rejected";
         if (is_ok)
-            log_info("CA bundle '%s': the CRL of %s in %s took effect: %zu entries", offer->bundle,
-                     crl_issuer_text(offer->crl), offer->path, crl_count(offer->crl));
+            log_info("CA bundle '%s': the CRL of %s in %s took effect: %zu entries%s%s", offer->bundle,
+                     crl_issuer_text(offer->crl), offer->path, crl_count(offer->crl), *offer->detail ? "; " : "",
+                     offer->detail);
         metric_add(METRIC_CRL_REFRESH, 1, offer->bundle, result);
         observe_crl(watch->audit, &news, result, watch->generation);
         mem_free(offer->bundle);
         mem_free(offer->path);
+        mem_free(offer->detail);
         crl_unref(&offer->crl);
     }
     mem_free(watch->offers);
@@ -117,15 +123,22 @@ static void settle_offers(struct crl_watch *watch, const char *why) {
 
 /* ---- looking ---- */
 
+static void watch_paths(struct crl_watch *watch) {
+    const char *const *paths;
+    size_t count = crl_files_paths(watch->files, &paths);
+    file_watch_set(watch->file_watch, paths, count);
+}
+
 static void look(struct crl_watch *watch) {
     struct resolved fresh;
-    bool is_settled;
     if (!watch->in_force || watch->is_pending) /* the answer to what is pending is followed by a look */
         return;
-    bool is_changed = resolve_refresh_crls(watch->files, watch->in_force, &fresh, &is_settled);
-    if (!is_settled)
-        loop_timer_set(watch->again, SETTLE_MS);
-    if (!is_changed)
+    const struct crl_look look = crl_files_look(watch->files, watch->in_force, &fresh);
+    if (look.has_new_paths)
+        watch_paths(watch);
+    if (!look.is_settled || look.has_new_paths)
+        loop_timer_set(watch->again, look.has_new_paths ? 0 : SETTLE_MS);
+    if (!look.is_changed)
         return;
     watch->is_pending = true;
     watch->changed(watch->arg, &fresh);
@@ -161,15 +174,13 @@ struct crl_watch *crl_watch_new(struct loop *loop, void (*changed)(void *arg, st
 
 void crl_watch_set(struct crl_watch *watch, const struct resolved *in_force, uint64_t generation,
                    struct logsink *audit) {
-    const char *const *paths;
     bool is_ours = watch->offer_count > 0;
     watch->in_force = in_force;
     watch->generation = generation;
     watch->audit = audit;
     settle_offers(watch, "another generation came into force");
     crl_files_set(watch->files, in_force);
-    size_t count = crl_files_paths(watch->files, &paths);
-    file_watch_set(watch->file_watch, paths, count);
+    watch_paths(watch);
     watch->is_quiet = !is_ours; /* whoever loaded the configuration has warned */
     crl_files_check_age(watch->files, in_force, clock_wall());
     watch->is_quiet = false;

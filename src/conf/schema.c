@@ -130,9 +130,13 @@ static const struct field fetch_fields[] = {
 static const struct object_type fetch_type = {"fetch", "fetches", sizeof(struct conf_fetch), false, NULL, fetch_fields};
 
 static const struct field crl_fields[] = {
-    ROW(conf_crl, files, .name = "files", .type = FIELD_FILES, .is_one_or_list = true, .max = 10000, .doc = "Revocation lists, DER or PEM.", .example = "[../certs/devices.crl]"),
-    LATER("directory", "Every revocation list of a directory.", .example = "../certs/crls"),
+    ROW(conf_crl, files, .name = "files", .type = FIELD_FILES, .is_one_or_list = true, .is_local = true, .max = 10000, .doc = "Revocation lists, DER or PEM.", .example = "[../certs/devices.crl]"),
+    ROW(conf_crl, directory, .name = "directory", .type = FIELD_FILE,
+        .doc = "Every revocation list of a directory. Names that begin with a dot are left out, and so are directories in it.", .example = "../certs/crls"),
     LATER("urls", "Revocation lists fetched in the background.", .fallback = "[]", .example = "[\"http://crl.example.test/devices.crl\"]"),
+    ROW(conf_crl, accept_older, .name = "accept_older", .type = FIELD_BOOL, .fallback = "false",
+        .doc = "true: an older list may replace a newer one of its CA. For a CA that was set back; to be taken out again."),
+    ROW(conf_crl, lists, .name = "lists", .type = FIELD_FILES, .is_internal = true, .max = 30000, .doc = "Where the lists in force come from."),
     ROW(conf_crl, require, .name = "require", .type = FIELD_ENUM, .choices = crl_requires, .fallback = "if_present",
         .doc = "Which CAs of a chain must have a revocation list: those for which one is loaded, the issuer of the leaf, every one."),
     ROW(conf_crl, on_expired, .name = "on_expired", .type = FIELD_ON_EXPIRED, .min = SECONDS, .max = 3650 * DAYS, .fallback = "deny",

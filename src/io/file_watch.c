@@ -78,7 +78,7 @@ static void warn_once(struct file_watch *watch, const char *path, const char *wh
     watch->has_warned = true;
 }
 
-/* directory: "" for the root, else without a slash at its end. */
+/* directory: "" for the root, else without a slash at its end. name: "" for every name in it. */
 static void watch_name(struct file_watch *watch, const char *directory, const char *name, bool is_last) {
     if (watch->inotify < 0)
         return;
@@ -152,6 +152,7 @@ static bool go_on(struct walk *walk, const char *name) {
 static void watch_path(struct file_watch *watch, const char *path) {
     struct walk *walk = NEW(struct walk);
     char name[NAME_MAX + 1];
+    bool is_whole_directory = path[0] && path[strlen(path) - 1] == '/', is_there = true;
     if (path[0] != '/' && !getcwd(walk->done, sizeof(walk->done)))
         goto out;
     if (strcmp(walk->done, "/") == 0)
@@ -167,9 +168,12 @@ static void watch_path(struct file_watch *watch, const char *path) {
             continue;
         }
         watch_name(watch, walk->done, name, strspn(walk->rest, "/") == strlen(walk->rest));
-        if (!go_on(walk, name))
+        is_there = go_on(walk, name);
+        if (!is_there)
             break;
     }
+    if (is_whole_directory && is_there)
+        watch_name(watch, walk->done, "", true);
 out:
     mem_free(walk);
 }
@@ -242,8 +246,9 @@ static bool matters(const struct file_watch *watch, const struct inotify_event *
         return has_directory(watch, event->wd);
     if (event->len == 0)
         return false;
-    (void)snprintf(key, sizeof(key), "%d/%s", event->wd, event->name);
-    return map_get(&watch->names, slice_of(key)) != NULL;
+    int len = snprintf(key, sizeof(key), "%d/%s", event->wd, event->name);
+    struct slice whole = slice_make(key, (size_t)len), directory = slice_first(whole, slice_index(whole, '/') + 1);
+    return map_get(&watch->names, whole) != NULL || map_get(&watch->names, directory) != NULL;
 }
 
 static void on_events(void *arg, int ready) {

@@ -322,7 +322,7 @@ void builder_init(struct builder *builder, struct snapshot *snapshot, const stru
     builder->bundles = ARENA_ARRAY(builder->scratch, struct trust_bundle, conf->ca_bundles.count);
     builder->first_crl = ARENA_ARRAY(builder->scratch, size_t, conf->ca_bundles.count + 1);
     for (size_t i = 0; i < conf->ca_bundles.count; i++)
-        builder->first_crl[i + 1] = builder->first_crl[i] + conf->ca_bundles.items[i].crl.files.count;
+        builder->first_crl[i + 1] = builder->first_crl[i] + conf->ca_bundles.items[i].crl.lists.count;
     snapshot->gauges =
         ARENA_ARRAY(snapshot->arena, struct snapshot_gauge, 3 * conf->ca_bundles.count + conf->hostnames.count);
     map_init(&builder->by_name);
@@ -355,12 +355,12 @@ static void collect_crl_digests(struct snapshot *snapshot) {
     const struct conf *conf = snapshot->conf;
     size_t count = 0;
     for (size_t i = 0; i < conf->ca_bundles.count; i++)
-        count += conf->ca_bundles.items[i].crl.files.count;
+        count += conf->ca_bundles.items[i].crl.lists.count;
     snapshot->crl_digests = ARENA_ARRAY(snapshot->arena, const char *, count);
     count = 0;
     for (size_t i = 0; i < conf->ca_bundles.count; i++)
-        for (size_t j = 0; j < conf->ca_bundles.items[i].crl.files.count; j++)
-            snapshot->crl_digests[count++] = conf->ca_bundles.items[i].crl.files.items[j].digest;
+        for (size_t j = 0; j < conf->ca_bundles.items[i].crl.lists.count; j++)
+            snapshot->crl_digests[count++] = conf->ca_bundles.items[i].crl.lists.items[j].digest;
 }
 
 int snapshot_build(struct snapshot *snapshot, const struct resolved *resolved, struct ticket_keys *keys,

@@ -38,9 +38,9 @@ void builder_add_gauge(struct snapshot *snapshot, enum metric metric, const char
 void builder_gauge_crls(struct builder *builder, size_t index) {
     const struct conf_ca_bundle *conf = &builder->conf->ca_bundles.items[index];
     int64_t next_update = INT64_MAX, entries = 0;
-    if (conf->crl.files.count == 0)
+    if (conf->crl.lists.count == 0)
         return;
-    for (size_t i = 0; i < conf->crl.files.count; i++) {
+    for (size_t i = 0; i < conf->crl.lists.count; i++) {
         for (const struct crl_item *item = lists_of(builder, index, i); item; item = item->next) {
             int64_t next = crl_next_update(item->crl);
             if (next != 0 && next < next_update)
@@ -84,15 +84,15 @@ static enum crl_on_expired on_expired_of(enum conf_crl_on_expired on_expired) {
 static int collect_bundle_crls(struct builder *builder, size_t index, struct trust_bundle *bundle, struct err *err) {
     const struct conf_crl *conf = &builder->conf->ca_bundles.items[index].crl;
     size_t count = 0;
-    for (size_t i = 0; i < conf->files.count; i++) {
+    for (size_t i = 0; i < conf->lists.count; i++) {
         const struct crl_item *item = lists_of(builder, index, i);
         if (!item)
-            return err_set(err, "the CRL %s was not handed over", conf->files.items[i].path.text);
+            return err_set(err, "the CRL %s was not handed over", conf->lists.items[i].path.text);
         for (; item; item = item->next)
             count++;
     }
     bundle->crls = ARENA_ARRAY(builder->scratch, struct crl *, count);
-    for (size_t i = 0; i < conf->files.count; i++) {
+    for (size_t i = 0; i < conf->lists.count; i++) {
         for (const struct crl_item *item = lists_of(builder, index, i); item; item = item->next)
             bundle->crls[bundle->crl_count++] = item->crl;
     }

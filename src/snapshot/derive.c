@@ -18,10 +18,10 @@ void snapshot_find_crl_places(struct snapshot_common *common) {
     const char *at = common->document, *end = at + common->document_len;
     size_t count = 0;
     for (size_t i = 0; i < conf->ca_bundles.count; i++)
-        count += conf->ca_bundles.items[i].crl.files.count;
+        count += conf->ca_bundles.items[i].crl.lists.count;
     common->crl_places = NEW_ARRAY(size_t, count + 1);
     for (size_t i = 0; i < conf->ca_bundles.count; i++) {
-        const conf_files *files = &conf->ca_bundles.items[i].crl.files;
+        const conf_files *files = &conf->ca_bundles.items[i].crl.lists;
         for (size_t j = 0; j < files->count; j++) {
             const char *digest = files->items[j].digest;
             const char *found =

@@ -1,194 +1,25 @@
 /*
- * refresh: the CRL files while a configuration is in force: which may have changed, what became of them, and a
- * generation that differs from the one in force in nothing but its lists. Called by app/crl_watch.c in control; owns
- * what is remembered between looks. Refuses every list that would make trust weaker than it is (sec-29): an older one,
- * one that does not verify, a file in which the list of an issuer is missing.
+ * refresh: a look at the sources of lists while a configuration is in force: which may have changed, what became of
+ * them, and a generation that differs from the one in force in nothing but its lists. Called by app/crl_watch.c in
+ * control; what is remembered between looks is crl_files.c's. Refuses every list that would make trust weaker than it
+ * is (sec-29): an older one, one that does not verify, a file in which the list of an issuer is missing.
  *
  *   look:  stamp as before --> nothing to do
  *          else read --> same lists --> unchanged | newer --> ok | older, unusable --> the ones in force stay
+ *          new in a directory, and good --> ok
+ *          gone from a directory --> removed, if other files have its lists or newer ones; else they stay
  */
+#include <errno.h>
+
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "conf/document.h"
-#include "resolve_priv.h"
+#include "refresh_priv.h"
 
 #define DOCUMENT_MAX ((size_t)1 << 30)
 /* After this long, what was written when a file was read has an older time than what is written now. */
 #define SETTLE_US 2200000
-
-/* A file of a bundle; in the order of the document. */
-struct crl_file {
-    char *bundle, *path;
-    char digest[65]; /* of what is in force */
-    struct file_stamp stamp;
-    bool is_settled; /* a change since then shows in the stamp */
-    int64_t read_us; /* monotonic; 0: not read */
-    char *complaint; /* what was wrong with it last; NULL: it is good */
-    int age;         /* as warned about */
-};
-
-struct crl_files {
-    struct crl_file *items;
-    const char **paths;
-    size_t count;
-    void (*news)(void *arg, const struct crl_news *news);
-    void *arg;
-};
-
-const char *crl_result_name(enum crl_result result) {
-    static const char *const names[] = {[CRL_RESULT_OK] = "ok",
-                                        [CRL_RESULT_UNCHANGED] = "unchanged",
-                                        [CRL_RESULT_OLDER] = "older",
-                                        [CRL_RESULT_UNUSABLE] = "unusable",
-                                        [CRL_RESULT_AGEING] = "ageing"};
-    return names[result];
-}
-
-/* ---- what is remembered ---- */
-
-struct crl_files *crl_files_new(void (*news)(void *arg, const struct crl_news *news), void *arg) {
-    struct crl_files *files = NEW(struct crl_files);
-    files->news = news;
-    files->arg = arg;
-    return files;
-}
-
-static void drop_items(struct crl_file *items, const char **paths, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        mem_free(items[i].bundle);
-        mem_free(items[i].path);
-        mem_free(items[i].complaint);
-    }
-    mem_free(items);
-    mem_free(paths);
-}
-
-void crl_files_free(struct crl_files **files_ptr) {
-    struct crl_files *files = *files_ptr;
-    *files_ptr = NULL;
-    if (!files)
-        return;
-    drop_items(files->items, files->paths, files->count);
-    mem_free(files);
-}
-
-void crl_files_forget(struct crl_files *files) {
-    for (size_t i = 0; i < files->count; i++)
-        files->items[i].read_us = 0;
-}
-
-size_t crl_files_paths(const struct crl_files *files, const char *const **paths_out) {
-    *paths_out = files->paths;
-    return files->count;
-}
-
-static struct conf *read_document(const struct resolved *resolved) {
-    struct err err;
-    struct conf *conf = document_read(sbuf_slice(&resolved->document), &err);
-    INVARIANT(conf); /* our own writing */
-    return conf;
-}
-
-static size_t count_files(const struct conf *conf) {
-    size_t count = 0;
-    for (size_t i = 0; i < conf->ca_bundles.count; i++)
-        count += conf->ca_bundles.items[i].crl.files.count;
-    return count;
-}
-
-/* What was warned about before is not said again. */
-static void inherit(struct crl_file *item, const struct crl_files *old) {
-    for (size_t i = 0; i < old->count; i++) {
-        const struct crl_file *before = &old->items[i];
-        if (strcmp(before->bundle, item->bundle) != 0 || strcmp(before->path, item->path) != 0)
-            continue;
-        item->complaint = before->complaint ? mem_strdup(before->complaint) : NULL;
-        if (strcmp(before->digest, item->digest) == 0)
-            item->age = before->age;
-        return;
-    }
-}
-
-static void recall_stamp(struct crl_file *item, const struct resolved *in_force) {
-    for (size_t i = 0; i < in_force->file_count; i++) {
-        const struct resolved_file *file = &in_force->files[i];
-        if (strcmp(file->path, item->path) != 0)
-            continue;
-        item->stamp = file->stamp;
-        item->is_settled = file->is_settled;
-        item->read_us = clock_mono_us();
-        return;
-    }
-}
-
-void crl_files_set(struct crl_files *files, const struct resolved *in_force) {
-    struct crl_files old = *files;
-    struct conf *conf = read_document(in_force);
-    size_t count = count_files(conf);
-    files->items = NEW_ARRAY(struct crl_file, count + 1);
-    files->paths = NEW_ARRAY(const char *, count + 1);
-    files->count = 0;
-    for (size_t i = 0; i < conf->ca_bundles.count; i++) {
-        const struct conf_ca_bundle *bundle = &conf->ca_bundles.items[i];
-        for (size_t j = 0; j < bundle->crl.files.count; j++) {
-            struct crl_file *item = &files->items[files->count];
-            item->bundle = mem_strdup(bundle->name.text);
-            item->path = mem_strdup(bundle->crl.files.items[j].path.text);
-            memcpy(item->digest, bundle->crl.files.items[j].digest, sizeof(item->digest));
-            inherit(item, &old);
-            recall_stamp(item, in_force);
-            files->paths[files->count++] = item->path;
-        }
-    }
-    drop_items(old.items, old.paths, old.count);
-    conf_free(&conf);
-}
-
-/* ---- news ---- */
-
-static void tell(const struct crl_files *files, const struct crl_file *item, enum crl_result result, struct crl *crl,
-                 const char *detail, bool is_repeated) {
-    const struct crl_news news = {.result = result,
-                                  .bundle = item->bundle,
-                                  .path = item->path,
-                                  .crl = crl,
-                                  .detail = detail,
-                                  .is_repeated = is_repeated};
-    files->news(files->arg, &news);
-}
-
-static void complain(const struct crl_files *files, struct crl_file *item, enum crl_result result,
-                     const struct crl_list *stays, const char *detail) {
-    bool is_repeated = item->complaint && strcmp(item->complaint, detail) == 0;
-    if (!is_repeated) {
-        mem_free(item->complaint);
-        item->complaint = mem_strdup(detail);
-    }
-    tell(files, item, result, stays->count ? stays->items[0] : NULL, detail, is_repeated);
-}
-
-void crl_files_check_age(struct crl_files *files, const struct resolved *in_force, time_t now) {
-    struct arena *arena = arena_new(1024);
-    for (size_t i = 0; i < files->count; i++) {
-        struct crl_file *item = &files->items[i];
-        int oldest = 0;
-        struct crl *crl = NULL;
-        for (size_t j = 0; j < in_force->crl_count; j++) {
-            if (strcmp(in_force->crls[j].digest, item->digest) != 0)
-                continue;
-            int age = crl_age(in_force->crls[j].crl, now);
-            crl = age > oldest ? in_force->crls[j].crl : crl;
-            oldest = age > oldest ? age : oldest;
-        }
-        if (oldest > item->age)
-            tell(files, item, CRL_RESULT_AGEING, crl, crl_age_text(arena, crl, item->path, now), false);
-        item->age = oldest;
-    }
-    arena_free(arena);
-}
-
-/* ---- one file ---- */
 
 struct refresh {
     struct crl_files *files;
@@ -198,6 +29,82 @@ struct refresh {
     struct arena *arena;
     bool is_changed;
 };
+
+/* ---- directories ---- */
+
+/* Those of the directory that are there, and those that were; by name. */
+static void mark_known(struct crl_files *files, const struct crl_directory *directory, const struct crl_paths *paths,
+                       struct map *known) {
+    for (size_t i = 0; i < files->count; i++) {
+        struct crl_file *item = &files->items[i];
+        item->is_there = !item->is_in_directory || strcmp(item->bundle, directory->bundle) != 0;
+        if (!item->is_there)
+            map_put(known, slice_of(item->path), item);
+    }
+    for (size_t i = 0; i < paths->count; i++) {
+        struct crl_file *item = map_get(known, slice_of(paths->items[i]));
+        if (item)
+            item->is_there = true;
+    }
+}
+
+/* How many of its files are new. */
+static size_t match_directory(struct crl_files *files, const struct crl_directory *directory,
+                              const struct crl_paths *paths) {
+    struct map known;
+    size_t before = files->count;
+    map_init(&known);
+    mark_known(files, directory, paths, &known);
+    for (size_t i = 0; i < paths->count; i++) {
+        if (map_get(&known, slice_of(paths->items[i])))
+            continue;
+        struct crl_file *item = crl_files_add(files, directory->bundle, paths->items[i]);
+        item->is_in_directory = item->is_there = true;
+    }
+    size_t added = files->count - before;
+    map_fini(&known);
+    for (size_t i = files->count; i-- > 0;)
+        if (!files->items[i].is_there && !files->items[i].digest[0])
+            crl_files_drop(files, i);
+    return added;
+}
+
+static void complain_of_directory(const struct crl_files *files, struct crl_directory *directory,
+                                  const struct err *err) {
+    char *detail = mem_printf("it %s; the CRLs in force stay", err->text);
+    bool is_repeated = directory->complaint && strcmp(directory->complaint, detail) == 0;
+    const struct crl_news news = {.result = CRL_RESULT_UNUSABLE,
+                                  .bundle = directory->bundle,
+                                  .path = directory->path,
+                                  .detail = detail,
+                                  .is_repeated = is_repeated};
+    files->news(files->arg, &news);
+    mem_free(directory->complaint);
+    directory->complaint = detail;
+}
+
+/* True: there are files that nobody has seen. */
+static bool read_directories(struct crl_files *files) {
+    size_t added = 0;
+    struct arena *arena = arena_new(4096);
+    for (size_t i = 0; i < files->directory_count; i++) {
+        struct crl_directory *directory = &files->directories[i];
+        struct crl_paths paths;
+        struct err err;
+        if (crl_directory_read(directory->path, arena, &paths, &err) != 0) {
+            complain_of_directory(files, directory, &err);
+            continue;
+        }
+        mem_free(directory->complaint);
+        directory->complaint = NULL;
+        added += match_directory(files, directory, &paths);
+        crl_paths_fini(&paths);
+    }
+    arena_free(arena);
+    return added > 0;
+}
+
+/* ---- one source ---- */
 
 static bool is_due(const struct crl_file *item) {
     struct file_stamp stamp;
@@ -213,93 +120,183 @@ static void remember_stamp(struct crl_file *item) {
     item->read_us = clock_mono_us();
 }
 
-/* Why the lists read may not replace those in force; NULL: they may. */
-static const char *find_objection(struct refresh *refresh, const struct crl_list *fresh, const struct crl_list *stays,
-                                  enum crl_result *result_out) {
-    *result_out = CRL_RESULT_UNUSABLE;
-    for (size_t i = 0; i < stays->count; i++) {
-        const struct crl *old = stays->items[i], *match = NULL;
-        for (size_t j = 0; j < fresh->count; j++) {
-            if (!crl_speaks_for_the_same(fresh->items[j], old))
-                continue;
-            match = fresh->items[j];
-            if (!crl_is_older(match, old))
-                continue;
-            *result_out = CRL_RESULT_OLDER;
-            return arena_printf(refresh->arena, "its CRL (%s) is older than the one in force (%s), which stays",
-                                crl_describe(refresh->arena, match), crl_describe(refresh->arena, old));
+static bool is_gone(const struct crl_file *item) { return item->is_in_directory && item->stamp.error == ENOENT; }
+
+/* A source with what it holds now and what it stands for in force. */
+struct reading {
+    struct conf_ca_bundle *bundle;
+    struct crl_file *item;
+    const struct cert_list *issuers;
+    struct crl_list fresh, stays;
+    enum crl_result objection; /* with a text of why the lists read may not replace those in force */
+    const char *detail;        /* "", or what there is to say of lists that may */
+};
+
+static const char *judge_list(struct refresh *refresh, struct reading *reading, const struct crl *old) {
+    const struct crl *match = NULL;
+    for (size_t i = 0; i < reading->fresh.count; i++) {
+        const struct crl *fresh = reading->fresh.items[i];
+        if (!crl_speaks_for_the_same(fresh, old))
+            continue;
+        match = fresh;
+        if (!crl_is_older(fresh, old))
+            continue;
+        const char *which = arena_printf(refresh->arena, "its CRL (%s) is older than the one in force (%s)",
+                                         crl_describe(refresh->arena, fresh), crl_describe(refresh->arena, old));
+        if (!reading->bundle->crl.accept_older) {
+            reading->objection = CRL_RESULT_OLDER;
+            return arena_printf(refresh->arena, "%s, which stays", which);
         }
-        if (!match)
-            return arena_printf(refresh->arena,
+        reading->detail = arena_printf(refresh->arena, "%s, which it replaces because accept_older says so", which);
+    }
+    return match ? NULL
+                 : arena_printf(refresh->arena,
                                 "it holds no CRL of %s any more; the one in force stays until the next reload",
                                 crl_issuer_text(old));
-    }
-    return NULL;
 }
 
-static const char *load(struct refresh *refresh, const struct crl_file *item, const struct cert_list *issuers,
-                        struct crl_list *fresh) {
+/* Why the lists read may not replace those in force; NULL: they may. */
+static const char *find_objection(struct refresh *refresh, struct reading *reading) {
+    const char *objection = NULL;
+    for (size_t i = 0; i < reading->stays.count && !objection; i++)
+        objection = judge_list(refresh, reading, reading->stays.items[i]);
+    return objection;
+}
+
+static const char *load(struct refresh *refresh, struct reading *reading) {
+    const struct crl_file *item = reading->item;
+    const char *consequence = item->digest[0] ? "; its last good CRL stays in force" : "";
     enum crl_fault fault;
     struct err err;
     if (item->stamp.error == 0 && !item->stamp.is_regular) /* a pipe could keep us waiting */
-        return "it is not a regular file; its last good CRL stays in force";
-    if (crl_load_file(item->path, issuers, crl_list_take, fresh, &fault, &err) == 0)
+        return arena_printf(refresh->arena, "it is not a regular file%s", consequence);
+    if (crl_load_file(item->path, reading->issuers, crl_list_take, &reading->fresh, &fault, &err) == 0)
         return NULL;
-    return arena_printf(refresh->arena, "it %s; its last good CRL stays in force", err.text);
+    return arena_printf(refresh->arena, "it %s%s", err.text, consequence);
 }
 
-static void accept(struct refresh *refresh, struct crl_file *item, struct conf_file *file,
-                   const struct crl_list *fresh) {
+static void accept(struct refresh *refresh, struct reading *reading) {
+    struct crl_file *item = reading->item;
+    const struct crl_list *fresh = &reading->fresh;
     char digest[65];
     crl_list_digest(fresh, digest);
     bool was_bad = item->complaint != NULL;
     mem_free(item->complaint);
     item->complaint = NULL;
-    if (strcmp(digest, file->digest) == 0) {
-        tell(refresh->files, item, CRL_RESULT_UNCHANGED, fresh->items[0],
-             was_bad ? "it is good again, and holds what is in force" : "it holds what is in force", !was_bad);
+    item->result = CRL_RESULT_OK;
+    if (strcmp(digest, item->digest) == 0) {
+        const char *detail = was_bad ? "it is good again, and holds what is in force" : "it holds what is in force";
+        crl_files_tell(
+            refresh->files, item,
+            &(struct crl_news){
+                .result = CRL_RESULT_UNCHANGED, .crl = fresh->items[0], .detail = detail, .is_repeated = !was_bad});
         return;
     }
+    struct conf_crl *crl = &reading->bundle->crl;
+    struct conf_file *file = crl_find_list(crl, item->path);
+    if (!file)
+        file = crl_add_list(crl, &(struct conf_text){.text = arena_str(refresh->conf->arena, slice_of(item->path))});
     memcpy(file->digest, digest, sizeof(digest));
     refresh->is_changed = true;
     resolved_add_crls(refresh->out, digest, fresh);
     for (size_t i = 0; i < fresh->count; i++)
-        tell(refresh->files, item, CRL_RESULT_OK, fresh->items[i], "", false);
+        crl_files_tell(refresh->files, item,
+                       &(struct crl_news){.result = CRL_RESULT_OK, .crl = fresh->items[i], .detail = reading->detail});
 }
 
-static void refresh_file(struct refresh *refresh, struct crl_file *item, struct conf_file *file,
+static void refresh_file(struct refresh *refresh, struct conf_ca_bundle *bundle, struct crl_file *item,
                          const struct cert_list *issuers) {
-    struct crl_list stays = {NULL, 0}, fresh = {NULL, 0};
-    enum crl_result result = CRL_RESULT_UNUSABLE;
+    struct reading reading = {
+        .bundle = bundle, .item = item, .issuers = issuers, .objection = CRL_RESULT_UNUSABLE, .detail = ""};
     remember_stamp(item);
-    crl_list_add_from(&stays, refresh->in_force, file->digest, issuers);
-    const char *objection = load(refresh, item, issuers, &fresh);
+    if (is_gone(item)) /* see retire() */
+        return;
+    if (item->digest[0])
+        crl_list_add_from(&reading.stays, refresh->in_force, item->digest, issuers);
+    const char *objection = load(refresh, &reading);
     if (!objection)
-        objection = find_objection(refresh, &fresh, &stays, &result);
-    if (objection)
-        complain(refresh->files, item, result, &stays, objection);
-    else
-        accept(refresh, item, file, &fresh);
-    crl_list_fini(&stays);
-    crl_list_fini(&fresh);
+        objection = find_objection(refresh, &reading);
+    if (!objection)
+        accept(refresh, &reading);
+    else if (item->digest[0] || item->is_settled) /* a new one may be half-written: it is looked at again */
+        crl_files_complain(refresh->files, item, reading.objection, &reading.stays, objection);
+    crl_list_fini(&reading.fresh);
+    crl_list_fini(&reading.stays);
+}
+
+/* ---- files that are gone from their directory ---- */
+
+/* The lists of the bundle's other sources, as they will be. */
+static void collect_others(const struct refresh *refresh, const struct conf_ca_bundle *bundle,
+                           const struct cert_list *issuers, struct crl_list *out) {
+    for (size_t i = 0; i < bundle->crl.lists.count; i++) {
+        const struct conf_file *list = &bundle->crl.lists.items[i];
+        const struct crl_file *item = crl_files_find(refresh->files, bundle->name.text, list->path.text);
+        if (item && is_gone(item))
+            continue;
+        crl_list_add_from(out, refresh->out, list->digest, issuers);
+        crl_list_add_from(out, refresh->in_force, list->digest, issuers);
+    }
+}
+
+static bool is_replaced(const struct crl *crl, const struct crl_list *others) {
+    for (size_t i = 0; i < others->count; i++)
+        if (crl_speaks_for_the_same(others->items[i], crl) && !crl_is_older(others->items[i], crl))
+            return true;
+    return false;
+}
+
+static void retire(struct refresh *refresh, struct conf_ca_bundle *bundle, struct crl_file *item,
+                   const struct cert_list *issuers) {
+    struct crl_list own = {NULL, 0}, others = {NULL, 0};
+    bool is_all_replaced = true;
+    crl_list_add_from(&own, refresh->in_force, item->digest, issuers);
+    collect_others(refresh, bundle, issuers, &others);
+    for (size_t i = 0; i < own.count; i++)
+        is_all_replaced &= is_replaced(own.items[i], &others);
+    if (is_all_replaced && own.count > 0) {
+        crl_remove_list(&bundle->crl, item->path);
+        refresh->is_changed = true;
+        item->result = CRL_RESULT_REMOVED;
+        crl_files_tell(refresh->files, item,
+                       &(struct crl_news){.result = CRL_RESULT_REMOVED,
+                                          .crl = own.items[0],
+                                          .detail = "it is gone, and another file has its CRL or a newer one"});
+    } else if (item->is_due) {
+        crl_files_complain(refresh->files, item, CRL_RESULT_UNUSABLE, &own,
+                           "it is gone; its CRL stays in force until the next reload, or until another file brings a "
+                           "newer one");
+    }
+    crl_list_fini(&own);
+    crl_list_fini(&others);
 }
 
 /* ---- all of them ---- */
 
-static void refresh_bundle(struct refresh *refresh, struct conf_ca_bundle *bundle, struct crl_file *items,
-                           const bool *due) {
+static void refresh_bundle(struct refresh *refresh, struct conf_ca_bundle *bundle) {
+    struct crl_files *files = refresh->files;
     struct cert_list issuers = {NULL, 0};
     struct err err;
-    bool is_any_due = false;
-    for (size_t i = 0; i < bundle->crl.files.count; i++)
-        is_any_due |= due[i];
-    if (!is_any_due)
+    size_t due = 0, new = 0;
+    for (size_t i = 0; i < files->count; i++) {
+        const struct crl_file *item = &files->items[i];
+        if (strcmp(item->bundle, bundle->name.text) != 0)
+            continue;
+        due += item->is_due;
+        new += !item->digest[0];
+    }
+    if (due == 0)
         return;
     int status = cert_list_from_pem(bundle->file.content, true, &issuers, &err);
     INVARIANT(status == 0); /* read when it was put in force */
-    for (size_t i = 0; i < bundle->crl.files.count; i++)
-        if (due[i])
-            refresh_file(refresh, &items[i], &bundle->crl.files.items[i], &issuers);
+    crl_reserve_lists(refresh->conf->arena, &bundle->crl, new);
+    for (size_t i = 0; i < files->count; i++)
+        if (files->items[i].is_due && strcmp(files->items[i].bundle, bundle->name.text) == 0)
+            refresh_file(refresh, bundle, &files->items[i], &issuers);
+    for (size_t i = 0; i < files->count; i++)
+        if (is_gone(&files->items[i]) && files->items[i].digest[0] &&
+            strcmp(files->items[i].bundle, bundle->name.text) == 0)
+            retire(refresh, bundle, &files->items[i], &issuers);
     cert_list_fini(&issuers);
 }
 
@@ -324,8 +321,8 @@ static void complete(struct refresh *refresh) {
 static bool is_named(const struct conf *conf, const char *digest) {
     for (size_t i = 0; i < conf->ca_bundles.count; i++) {
         const struct conf_ca_bundle *bundle = &conf->ca_bundles.items[i];
-        for (size_t j = 0; j < bundle->crl.files.count; j++)
-            if (strcmp(bundle->crl.files.items[j].digest, digest) == 0)
+        for (size_t j = 0; j < bundle->crl.lists.count; j++)
+            if (strcmp(bundle->crl.lists.items[j].digest, digest) == 0)
                 return true;
     }
     return false;
@@ -352,29 +349,19 @@ static bool are_settled(const struct crl_files *files) {
     return true;
 }
 
-static void refresh_all(struct refresh *refresh, const bool *due) {
-    size_t at = 0;
-    for (size_t i = 0; i < refresh->conf->ca_bundles.count; i++) {
-        struct conf_ca_bundle *bundle = &refresh->conf->ca_bundles.items[i];
-        INVARIANT(at + bundle->crl.files.count <= refresh->files->count);
-        refresh_bundle(refresh, bundle, &refresh->files->items[at], &due[at]);
-        at += bundle->crl.files.count;
-    }
-}
-
-bool resolve_refresh_crls(struct crl_files *files, const struct resolved *in_force, struct resolved *resolved_out,
-                          bool *is_settled_out) {
+struct crl_look crl_files_look(struct crl_files *files, const struct resolved *in_force,
+                               struct resolved *resolved_out) {
     struct refresh refresh = {.files = files, .in_force = in_force, .out = resolved_out};
-    bool *due = NEW_ARRAY(bool, files->count + 1);
-    bool is_any_due = false;
+    bool is_any_due = false, has_new_paths = read_directories(files);
     *resolved_out = (struct resolved){.secrets = NULL};
     sbuf_init(&resolved_out->document, DOCUMENT_MAX);
     for (size_t i = 0; i < files->count; i++)
-        is_any_due |= due[i] = is_due(&files->items[i]);
+        is_any_due |= files->items[i].is_due = is_due(&files->items[i]);
     if (is_any_due) {
-        refresh.conf = read_document(in_force);
+        refresh.conf = crl_files_read_document(in_force);
         refresh.arena = arena_new(4096);
-        refresh_all(&refresh, due);
+        for (size_t i = 0; i < refresh.conf->ca_bundles.count; i++)
+            refresh_bundle(&refresh, &refresh.conf->ca_bundles.items[i]);
         if (refresh.is_changed) {
             keep_lists(&refresh);
             complete(&refresh);
@@ -382,7 +369,6 @@ bool resolve_refresh_crls(struct crl_files *files, const struct resolved *in_for
         conf_free(&refresh.conf);
         arena_free(refresh.arena);
     }
-    mem_free(due);
-    *is_settled_out = are_settled(files);
-    return refresh.is_changed;
+    return (struct crl_look){
+        .is_changed = refresh.is_changed, .is_settled = are_settled(files), .has_new_paths = has_new_paths};
 }

@@ -95,14 +95,6 @@ void crl_list_add_from(struct crl_list *list, const struct resolved *resolved, c
     }
 }
 
-static bool has_path(const conf_files *files, const char *path) {
-    for (size_t i = 0; i < files->count; i++) {
-        if (files->items[i].path.text && strcmp(files->items[i].path.text, path) == 0)
-            return true;
-    }
-    return false;
-}
-
 static bool is_same_bundle(const struct conf_ca_bundle *a, const struct conf_ca_bundle *b) {
     return a->name.text && b->name.text && strcmp(a->name.text, b->name.text) == 0;
 }
@@ -116,14 +108,14 @@ static void find_previous(struct resolving *r, const struct conf_ca_bundle *bund
     const struct conf *previous = r->previous_conf;
     for (size_t i = 0; i < previous->ca_bundles.count; i++) {
         const struct conf_ca_bundle *old = &previous->ca_bundles.items[i];
-        for (size_t j = 0; j < old->crl.files.count; j++) {
-            const struct conf_file *file = &old->crl.files.items[j];
+        for (size_t j = 0; j < old->crl.lists.count; j++) {
+            const struct conf_file *file = &old->crl.lists.items[j];
             if (strcmp(file->path.text, path) == 0) {
                 crl_list_fini(out);
                 crl_list_add_from(out, r->previous, file->digest, issuers);
                 return;
             }
-            if (is_same_bundle(old, bundle) && !has_path(&bundle->crl.files, file->path.text))
+            if (is_same_bundle(old, bundle) && !crl_find_list(&bundle->crl, file->path.text))
                 crl_list_add_from(out, r->previous, file->digest, issuers);
         }
     }
@@ -155,17 +147,20 @@ const char *crl_describe(struct arena *arena, const struct crl *crl) {
 }
 
 /* Puts the lists in force back where a new one is older than they are. */
-static void refuse_rollback(struct resolving *r, const struct conf_file *file, struct crl_list *previous,
-                            struct crl_list *fresh, const char *who) {
+static void refuse_rollback(struct resolving *r, const struct conf_ca_bundle *bundle, const struct conf_file *file,
+                            struct crl_list *previous, struct crl_list *fresh) {
     for (size_t i = 0; i < fresh->count; i++) {
         for (size_t j = 0; j < previous->count; j++) {
             if (!crl_speaks_for_the_same(fresh->items[i], previous->items[j]) ||
                 !crl_is_older(fresh->items[i], previous->items[j]))
                 continue;
             conf_warning(r->messages, file->path.pos,
-                         "%s: the CRL in %s (%s) is older than the one in force (%s), which stays", who,
-                         file->path.text, crl_describe(r->conf->arena, fresh->items[i]),
-                         crl_describe(r->conf->arena, previous->items[j]));
+                         "CA bundle '%s': the CRL in %s (%s) is older than the one in force (%s), which %s",
+                         bundle->name.text, file->path.text, crl_describe(r->conf->arena, fresh->items[i]),
+                         crl_describe(r->conf->arena, previous->items[j]),
+                         bundle->crl.accept_older ? "it replaces, because accept_older says so" : "stays");
+            if (bundle->crl.accept_older)
+                continue;
             struct crl_list kept = *previous;
             *previous = *fresh;
             *fresh = kept;
@@ -206,11 +201,58 @@ static void warn_age(struct resolving *r, const struct conf_file *file, const st
                      crl_age_text(r->conf->arena, crl, file->path.text, r->now));
 }
 
+/* ---- sources ---- */
+
+/* Each once, however often it is named. */
+struct sources {
+    struct conf_crl *crl;
+    struct map known;
+};
+
+static void add_source(struct sources *sources, const struct conf_text *path) {
+    struct slice key = slice_of(path->text);
+    if (path->text && !map_get(&sources->known, key))
+        map_put(&sources->known, key, crl_add_list(sources->crl, path));
+}
+
+static void read_directory(struct resolving *r, const struct conf_ca_bundle *bundle, struct crl_paths *paths_out,
+                           const char *who) {
+    const struct conf_text *directory = &bundle->crl.directory.path;
+    struct err err;
+    *paths_out = (struct crl_paths){NULL, 0};
+    if (!directory->text)
+        return;
+    if (crl_directory_read(directory->text, r->conf->arena, paths_out, &err) != 0)
+        conf_error(r->messages, directory->pos, "%s: %s %s", who, directory->text, err.text);
+    else if (paths_out->count == 0)
+        conf_warning(r->messages, directory->pos, "%s: there is no CRL in %s yet", who, directory->text);
+}
+
+static void add_sources(struct resolving *r, struct conf_ca_bundle *bundle, const char *who) {
+    const conf_files *files = &bundle->crl.files;
+    struct sources sources = {.crl = &bundle->crl};
+    struct crl_paths paths;
+    map_init(&sources.known);
+    read_directory(r, bundle, &paths, who);
+    crl_reserve_lists(r->conf->arena, &bundle->crl, files->count + paths.count);
+    for (size_t i = 0; i < files->count; i++) {
+        const struct conf_text *path = &files->items[i].path;
+        if (path->text && strstr(path->text, "://"))
+            conf_error(r->messages, path->pos, "%s: %s is a URL: it belongs under crl.urls", who, path->text);
+        else
+            add_source(&sources, path);
+    }
+    for (size_t i = 0; i < paths.count; i++)
+        add_source(&sources, &(struct conf_text){.text = paths.items[i], .pos = bundle->crl.directory.path.pos});
+    crl_paths_fini(&paths);
+    map_fini(&sources.known);
+}
+
 /* ---- files ---- */
 
 /* The lists for this file: its own, or those in force. Nothing after an error. */
-static void load_file(struct resolving *r, const struct conf_ca_bundle *bundle, struct conf_file *file,
-                      const struct cert_list *issuers, struct crl_list *out, const char *who) {
+static void load_file(struct resolving *r, const struct conf_ca_bundle *bundle, const struct conf_file *file,
+                      const struct cert_list *issuers, struct crl_list *out) {
     struct crl_list previous = {NULL, 0};
     enum crl_fault fault;
     struct err err;
@@ -219,15 +261,16 @@ static void load_file(struct resolving *r, const struct conf_ca_bundle *bundle, 
     resolved_add_file(r->out, file->path.text, &stamp, stamp_is_settled(&stamp, clock_wall_us()));
     find_previous(r, bundle, file->path.text, issuers, &previous);
     if (crl_load_file(file->path.text, issuers, crl_list_take, out, &fault, &err) == 0) {
-        refuse_rollback(r, file, &previous, out, who);
+        refuse_rollback(r, bundle, file, &previous, out);
     } else if (previous.count > 0) {
-        conf_warning(r->messages, file->path.pos, "%s: %s: %s; its last good CRL (%s) stays in force", who,
-                     file->path.text, err.text, crl_describe(r->conf->arena, previous.items[0]));
+        conf_warning(r->messages, file->path.pos, "CA bundle '%s': %s: %s; its last good CRL (%s) stays in force",
+                     bundle->name.text, file->path.text, err.text, crl_describe(r->conf->arena, previous.items[0]));
         crl_list_fini(out);
         *out = previous;
         previous = (struct crl_list){NULL, 0};
     } else {
-        conf_error(r->messages, file->path.pos, "%s: %s: %s", who, file->path.text, err.text);
+        conf_error(r->messages, file->path.pos, "CA bundle '%s': %s: %s", bundle->name.text ? bundle->name.text : "",
+                   file->path.text, err.text);
         crl_list_fini(out);
     }
     crl_list_fini(&previous);
@@ -251,12 +294,14 @@ size_t resolve_crls(struct resolving *r, struct conf_ca_bundle *bundle, const st
                     struct crl ***crls_out) {
     const char *who = arena_printf(r->conf->arena, "CA bundle '%s'", bundle->name.text ? bundle->name.text : "");
     struct crl_list all = {NULL, 0};
-    for (size_t i = 0; i < bundle->crl.files.count; i++) {
-        struct conf_file *file = &bundle->crl.files.items[i];
+    add_sources(r, bundle, who);
+    if (bundle->crl.accept_older)
+        conf_warning(r->messages, conf_place(r->conf, &bundle->crl.accept_older, bundle->name.pos),
+                     "%s: crl.accept_older: an older list may undo revocations; take it out again", who);
+    for (size_t i = 0; i < bundle->crl.lists.count; i++) {
+        struct conf_file *file = &bundle->crl.lists.items[i];
         struct crl_list list = {NULL, 0};
-        if (!file->path.text)
-            continue;
-        load_file(r, bundle, file, issuers, &list, who);
+        load_file(r, bundle, file, issuers, &list);
         if (list.count > 0) {
             crl_list_digest(&list, file->digest);
             resolved_add_crls(r->out, file->digest, &list);

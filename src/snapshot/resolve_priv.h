@@ -50,6 +50,27 @@ void resolve_bundle(struct resolving *r, struct conf_ca_bundle *bundle);
  * certificates. */
 size_t resolve_crls(struct resolving *r, struct conf_ca_bundle *bundle, const struct cert_list *issuers,
                     struct crl ***crls_out);
+/* ---- where lists come from (crl_source.c) ---- */
+
+/* In place of a path: what was fetched last. */
+bool crl_path_is_url(const char *path);
+/* Made by crl_directory_read of this directory; which may be NULL. */
+bool crl_path_is_in(const char *directory, const char *path);
+struct crl_paths {
+    const char **items; /* the strings are the arena's */
+    size_t count;
+};
+/* The files of a directory, sorted by name. err says what is wrong with it, without its name. */
+MUST_CHECK int crl_directory_read(const char *directory, struct arena *arena, struct crl_paths *paths_out,
+                                  struct err *err);
+void crl_paths_fini(struct crl_paths *paths);
+struct conf_file *crl_find_list(const struct conf_crl *crl, const char *path);
+/* Room for so many more; what pointed to the lists becomes invalid. */
+void crl_reserve_lists(struct arena *arena, struct conf_crl *crl, size_t more);
+/* At the end, in room that was reserved. */
+struct conf_file *crl_add_list(struct conf_crl *crl, const struct conf_text *path);
+void crl_remove_list(struct conf_crl *crl, const char *path);
+
 /* ---- lists (resolve_crl.c) ---- */
 
 /* The lists of a file: owned references, in its order. */

@@ -80,17 +80,13 @@ static void check_require(struct resolving *r, const struct conf_ca_bundle *bund
         with += has_list;
         anchors_with += has_list && (bundle->partial_chain || cert_is_self_issued(certs->items[i]));
     }
-    if (with == 0 || (bundle->crl.require == CONF_CRL_CHAIN && anchors_with == 0)) {
-        conf_warning(r->messages, pos, "%s: crl.require: %s, but %s of it has a CRL: every certificate is denied", who,
-                     mode, with == 0 ? "no CA" : "no root");
-        return;
-    }
+    bool is_all = with == 0 || (bundle->crl.require == CONF_CRL_CHAIN && anchors_with == 0);
     for (size_t i = 0; i < certs->count; i++) {
         if (has_list_for(crls, count, certs->items[i]))
             continue;
         char *subject = cert_subject_text(certs->items[i]);
-        conf_warning(r->messages, pos, "%s: crl.require: %s, but there is no CRL of %s: what it issued is denied", who,
-                     mode, subject);
+        conf_warning(r->messages, pos, "%s: crl.require: %s, but there is no CRL of %s: %s is denied", who, mode,
+                     subject, is_all ? "every certificate" : "what it issued");
         mem_free(subject);
     }
 }

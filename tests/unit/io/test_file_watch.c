@@ -250,6 +250,29 @@ START_TEST(a_file_may_come_later_and_its_directories_too) {
 }
 END_TEST
 
+START_TEST(a_whole_directory_is_watched_when_it_ends_in_a_slash) {
+    ck_assert_int_eq(mkdir("d", 0700), 0);
+    ck_assert_int_eq(mkdir("d/below", 0700), 0);
+    watch_one("d/");
+    put("d/new", "x");
+    expect_told("a new file");
+    put("d/new", "xy");
+    expect_told("its change");
+    move("d/new", "d/other");
+    expect_told("its other name");
+    ck_assert_int_eq(unlink("d/other"), 0);
+    expect_told("its end");
+    put("beside", "x");
+    put("d/below/deep", "x");
+    expect_quiet("what is elsewhere");
+    move("d", "e");
+    expect_told("the directory's end");
+    ck_assert_int_eq(mkdir("d", 0700), 0);
+    put("d/again", "x");
+    expect_told("another directory in its place");
+}
+END_TEST
+
 START_TEST(other_files_of_the_directory_do_not_matter) {
     make_file();
     watch_one("a/b/file");
@@ -334,6 +357,7 @@ Suite *io_file_watch_suite(void) {
     tcase_add_test(tcase, a_swapped_data_directory_is_told);
     tcase_add_test(tcase, a_loop_of_links_is_no_trap);
     tcase_add_test(tcase, a_file_may_come_later_and_its_directories_too);
+    tcase_add_test(tcase, a_whole_directory_is_watched_when_it_ends_in_a_slash);
     tcase_add_test(tcase, other_files_of_the_directory_do_not_matter);
     tcase_add_test(tcase, many_changes_at_once_are_told_once);
     tcase_add_test(tcase, a_half_written_file_is_left_to_rest);

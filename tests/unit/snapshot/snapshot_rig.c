@@ -111,8 +111,9 @@ static void fill_files(struct conf *conf, struct resolved *resolved) {
     for (size_t i = 0; i < conf->ca_bundles.count; i++) {
         struct conf_ca_bundle *bundle = &conf->ca_bundles.items[i];
         fill_certificate(&bundle->file, conf->arena);
-        for (size_t j = 0; j < bundle->crl.files.count; j++)
-            fill_crl(&bundle->crl.files.items[j], resolved);
+        bundle->crl.lists = bundle->crl.files;
+        for (size_t j = 0; j < bundle->crl.lists.count; j++)
+            fill_crl(&bundle->crl.lists.items[j], resolved);
     }
 }
 

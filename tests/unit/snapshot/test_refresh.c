@@ -12,7 +12,7 @@
 
 #include "base/mem.h"
 #include "conf/document.h"
-#include "snapshot/resolve.h"
+#include "snapshot/crl_files.h"
 #include "support/testpki.h"
 
 #define TEXT_MAX ((size_t)16 << 20)
@@ -100,16 +100,21 @@ static struct testpki make(const char *cn, bool is_ca) {
         .cn = cn, .is_ca = is_ca, .not_before = now - TESTPKI_DAY, .not_after = now + 365 * TESTPKI_DAY});
 }
 
+static const char *crl_of_b; /* what the bundle b says of its CRLs */
+
 static void load(void) {
     struct conf_messages messages;
     conf_messages_init(&messages, "f");
-    put("f.yaml",
-        SLICE("listeners: [{address: '127.0.0.1:0'}]\n"
-              "ca_bundles:\n"
-              "  - {name: a, file: ca.pem, associated_hostnames: [a.test], crl: {files: [a.crl]}}\n"
-              "  - {name: b, file: both.pem, associated_hostnames: [a.test], crl: {files: [a.crl, b.crl]}}\n"
-              "hostnames:\n"
-              "  - {name: a.test, certificate: a.pem, private_key: a-key.pem, upstream: 'builtin:whoami'}\n"));
+    char *text = mem_printf("listeners: [{address: '127.0.0.1:0'}]\n"
+                            "ca_bundles:\n"
+                            "  - {name: a, file: ca.pem, associated_hostnames: [a.test], crl: {files: [a.crl]}}\n"
+                            "  - {name: b, file: both.pem, associated_hostnames: [a.test], crl: {%s}}\n"
+                            "hostnames:\n"
+                            "  - {name: a.test, certificate: a.pem, private_key: a-key.pem, upstream: "
+                            "'builtin:whoami'}\n",
+                            crl_of_b);
+    put("f.yaml", slice_of(text));
+    mem_free(text);
     struct resolved fresh;
     int status = resolve_file("f.yaml", &in_force, &messages, NULL, &fresh);
     for (size_t i = 0; status && i < messages.count; i++)
@@ -135,6 +140,7 @@ static void set_up(void) {
     put_pem("a-key.pem", &server, NULL, true);
     put_crl("a.crl", &ca, none, "5", 1);
     put_crl("b.crl", &other_ca, none, "7", 1);
+    crl_of_b = "files: [a.crl, b.crl]";
     files = crl_files_new(note, NULL);
     in_force = (struct resolved){.secrets = NULL};
     load();
@@ -159,9 +165,8 @@ static void tear_down(void) {
 /* Looks; what changed is put in force. How many pieces of news there were. */
 static size_t look(bool *changed_out) {
     struct resolved fresh;
-    bool is_settled;
     news_count = 0;
-    *changed_out = resolve_refresh_crls(files, &in_force, &fresh, &is_settled);
+    *changed_out = crl_files_look(files, &in_force, &fresh).is_changed;
     if (*changed_out) {
         resolved_fini(&in_force);
         in_force = fresh;
@@ -195,7 +200,7 @@ static const struct crl *list_of(const char *digest) {
 /* Entries of the list that the bundle's file stands for. */
 static size_t entries_of(size_t bundle, size_t file) {
     struct conf *conf = read_in_force();
-    size_t entries = crl_count(list_of(conf->ca_bundles.items[bundle].crl.files.items[file].digest));
+    size_t entries = crl_count(list_of(conf->ca_bundles.items[bundle].crl.lists.items[file].digest));
     conf_free(&conf);
     return entries;
 }
@@ -333,7 +338,6 @@ END_TEST
 /* In place, within the same tick of the file system's clock, with as many bytes. */
 START_TEST(a_change_that_leaves_no_trace_is_found_after_a_while) {
     struct resolved fresh;
-    bool is_settled;
     struct sbuf first, second;
     sbuf_init(&first, TEXT_MAX);
     sbuf_init(&second, TEXT_MAX);
@@ -345,10 +349,11 @@ START_TEST(a_change_that_leaves_no_trace_is_found_after_a_while) {
     ck_assert_uint_eq(first.len, second.len);
     int fd = open("b.crl", O_WRONLY | O_TRUNC);
     ck_assert_int_eq(pwrite(fd, sbuf_slice(&first).ptr, first.len, 0), (ssize_t)first.len);
-    ck_assert(resolve_refresh_crls(files, &in_force, &fresh, &is_settled));
+    const struct crl_look look = crl_files_look(files, &in_force, &fresh);
+    ck_assert(look.is_changed);
     ck_assert_int_eq(pwrite(fd, sbuf_slice(&second).ptr, second.len, 0), (ssize_t)second.len);
     close(fd);
-    ck_assert(!is_settled); /* so that the caller comes back */
+    ck_assert(!look.is_settled); /* so that the caller comes back */
     resolved_fini(&in_force);
     in_force = fresh;
     crl_files_set(files, &in_force);
@@ -401,6 +406,161 @@ START_TEST(without_stamps_every_file_is_read_once) {
 }
 END_TEST
 
+/* ---- directories ---- */
+
+/* The bundle b has what is in this directory, with the list of the CA in it. */
+static void load_directory(const char *more) {
+    static char text[64];
+    ck_assert_int_eq(mkdir("d", 0700), 0);
+    put_crl("d/a.crl", &ca, none, "5", 1);
+    (void)snprintf(text, sizeof text, "directory: d%s", more);
+    crl_of_b = text;
+    load();
+}
+
+static size_t list_count(size_t bundle) {
+    struct conf *conf = read_in_force();
+    size_t count = conf->ca_bundles.items[bundle].crl.lists.count;
+    conf_free(&conf);
+    return count;
+}
+
+/* What was written before is older than a step of the file system's clock. */
+static void settle(const char *path) {
+    struct stat st;
+    struct timespec time, pause = {.tv_nsec = 5000000};
+    ck_assert_int_eq(stat(path, &st), 0);
+    do {
+        (void)nanosleep(&pause, NULL);
+        (void)clock_gettime(CLOCK_REALTIME, &time);
+    } while ((time.tv_sec - st.st_ctim.tv_sec) * 1000000000L + time.tv_nsec - st.st_ctim.tv_nsec < 40000000L);
+}
+
+START_TEST(what_comes_into_a_directory_comes_into_force) {
+    bool changed;
+    load_directory("");
+    ck_assert_uint_eq(list_count(1), 1);
+    expect_quiet();
+    put_crl("d/b.crl", &other_ca, one, "1", 1);
+    ck_assert_uint_eq(look(&changed), 1);
+    ck_assert(changed && news[0].result == CRL_RESULT_OK && news[0].entries == 1);
+    ck_assert_uint_eq(list_count(1), 2);
+    ck_assert_uint_eq(entries_of(1, 1), 1);
+    expect_quiet();
+    put_crl("d/b.crl", &other_ca, none, "2", 0);
+    ck_assert_uint_eq(look(&changed), 1);
+    ck_assert(changed);
+    ck_assert_uint_eq(entries_of(1, 1), 0);
+    load();
+    ck_assert_uint_eq(list_count(1), 2);
+    expect_quiet();
+}
+END_TEST
+
+START_TEST(names_with_a_dot_and_directories_are_left_out) {
+    load_directory("");
+    put("d/.rsync.tmp", SLICE("half"));
+    ck_assert_int_eq(mkdir("d/archive", 0700), 0);
+    put("d/archive/x.crl", SLICE("junk"));
+    expect_quiet();
+    load();
+    ck_assert_uint_eq(list_count(1), 1);
+}
+END_TEST
+
+START_TEST(paths_to_watch_are_files_and_directories) {
+    const char *const *paths;
+    load_directory("");
+    ck_assert_uint_eq(crl_files_paths(files, &paths), 3);
+    ck_assert_str_eq(paths[0], "a.crl");
+    ck_assert_str_eq(paths[1], "d/a.crl");
+    ck_assert_str_eq(paths[2], "d/");
+}
+END_TEST
+
+START_TEST(sec_29_an_unusable_file_in_a_directory_is_told_once_and_counts_for_nothing) {
+    bool changed;
+    load_directory("");
+    put("d/junk", SLICE("half a li"));
+    ck_assert_uint_eq(look(&changed), 0); /* it may be on its way */
+    put("d/junk", SLICE("half a list"));
+    settle("d/junk");
+    ck_assert_uint_eq(look(&changed), 1);
+    ck_assert(!changed && news[0].result == CRL_RESULT_UNUSABLE && !news[0].is_repeated);
+    expect_quiet();
+    put_crl("d/b.crl", &other_ca, none, "1", 1);
+    ck_assert_uint_eq(look(&changed), 1);
+    ck_assert(changed);
+    expect_quiet(); /* the junk is not told again */
+    put_crl("d/junk", &other_ca, one, "2", 0);
+    ck_assert_uint_eq(look(&changed), 1);
+    ck_assert(changed && news[0].result == CRL_RESULT_OK);
+    ck_assert_uint_eq(list_count(1), 3);
+}
+END_TEST
+
+START_TEST(sec_29_a_list_gone_from_a_directory_stays_until_another_takes_its_place) {
+    bool changed;
+    load_directory("");
+    put_crl("d/b-1.crl", &other_ca, one, "1", 2);
+    ck_assert_uint_eq(look(&changed), 1);
+    ck_assert_int_eq(unlink("d/b-1.crl"), 0);
+    ck_assert_uint_eq(look(&changed), 1);
+    ck_assert(!changed && news[0].result == CRL_RESULT_UNUSABLE);
+    expect_quiet();
+    put_crl("d/b-0.crl", &other_ca, none, "0", 3); /* an older one does not */
+    ck_assert_uint_eq(look(&changed), 1);
+    ck_assert_uint_eq(list_count(1), 3);
+    put_crl("d/b-2.crl", &other_ca, none, "2", 0);
+    ck_assert_uint_eq(look(&changed), 2);
+    ck_assert(changed && news[0].result == CRL_RESULT_OK && news[1].result == CRL_RESULT_REMOVED);
+    ck_assert_uint_eq(list_count(1), 3);
+    ck_assert_int_eq(unlink("d/b-0.crl"), 0);
+    ck_assert_uint_eq(look(&changed), 1);
+    ck_assert(changed && news[0].result == CRL_RESULT_REMOVED);
+    ck_assert_uint_eq(list_count(1), 2);
+    ck_assert_int_eq(unlink("d/b-2.crl"), 0);
+    ck_assert_uint_eq(look(&changed), 1);
+    ck_assert_uint_eq(list_count(1), 2);
+    load(); /* somebody's will */
+    ck_assert_uint_eq(list_count(1), 1);
+}
+END_TEST
+
+START_TEST(sec_29_a_directory_that_cannot_be_read_is_told_once_and_its_lists_stay) {
+    bool changed;
+    load_directory("");
+    ck_assert_int_eq(rename("d", "e"), 0);
+    ck_assert_uint_eq(look(&changed), 2); /* of the directory, and of the file in it */
+    ck_assert(!changed && news[0].result == CRL_RESULT_UNUSABLE && news[1].result == CRL_RESULT_UNUSABLE);
+    ck_assert_uint_eq(list_count(1), 1);
+    ck_assert_uint_eq(look(&changed), 1);
+    ck_assert(news[0].is_repeated);
+    ck_assert_int_eq(rename("e", "d"), 0);
+    ck_assert_uint_eq(look(&changed), 1);
+    ck_assert_int_eq(news[0].result, CRL_RESULT_UNCHANGED);
+    expect_quiet();
+}
+END_TEST
+
+START_TEST(an_older_list_comes_into_force_where_the_operator_says_so) {
+    bool changed;
+    crl_of_b = "files: [a.crl, b.crl], accept_older: true";
+    load();
+    put_crl("b.crl", &other_ca, one, "6", 2);
+    ck_assert_uint_eq(look(&changed), 1);
+    ck_assert(changed && news[0].result == CRL_RESULT_OK);
+    ck_assert_msg(strstr(news[0].detail, "accept_older says so") != NULL, "%s", news[0].detail);
+    ck_assert_uint_eq(entries_of(1, 1), 1);
+    put_crl("b.crl", &other_ca, none, "3", 3);
+    load(); /* and at a reload */
+    ck_assert_uint_eq(entries_of(1, 1), 0);
+    put_crl("a.crl", &ca, one, "1", 3); /* of the bundle a, which does not say so, and of b */
+    ck_assert_uint_eq(look(&changed), 2);
+    ck_assert(changed && news[0].result == CRL_RESULT_OLDER && news[1].result == CRL_RESULT_OK);
+}
+END_TEST
+
 Suite *snapshot_refresh_suite(void);
 Suite *snapshot_refresh_suite(void) {
     Suite *suite = suite_create("snapshot/refresh");
@@ -418,6 +578,13 @@ Suite *snapshot_refresh_suite(void) {
     tcase_add_test(tcase, lists_are_warned_about_as_they_age);
     tcase_add_test(tcase, a_reload_and_a_refresh_follow_each_other);
     tcase_add_test(tcase, without_stamps_every_file_is_read_once);
+    tcase_add_test(tcase, what_comes_into_a_directory_comes_into_force);
+    tcase_add_test(tcase, names_with_a_dot_and_directories_are_left_out);
+    tcase_add_test(tcase, paths_to_watch_are_files_and_directories);
+    tcase_add_test(tcase, sec_29_an_unusable_file_in_a_directory_is_told_once_and_counts_for_nothing);
+    tcase_add_test(tcase, sec_29_a_list_gone_from_a_directory_stays_until_another_takes_its_place);
+    tcase_add_test(tcase, sec_29_a_directory_that_cannot_be_read_is_told_once_and_its_lists_stay);
+    tcase_add_test(tcase, an_older_list_comes_into_force_where_the_operator_says_so);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -221,8 +221,8 @@ START_TEST(a_good_configuration_makes_document_secrets_and_crls) {
     ck_assert_msg(conf != NULL, "%s", err.text);
     ck_assert_uint_eq(resolved.secret_count, 2);
     ck_assert_uint_eq(resolved.crl_count, 1);
-    ck_assert_str_eq(conf->ca_bundles.items[0].crl.files.items[0].digest, resolved.crls[0].digest);
-    ck_assert_uint_eq(conf->ca_bundles.items[0].crl.files.items[0].content.len, 0);
+    ck_assert_str_eq(conf->ca_bundles.items[0].crl.lists.items[0].digest, resolved.crls[0].digest);
+    ck_assert_uint_eq(conf->ca_bundles.items[0].crl.lists.items[0].content.len, 0);
     ck_assert_str_eq(conf->hostnames.items[0].private_keys.items[0].digest, resolved.secrets[0].digest);
     ck_assert(memmem(conf->hostnames.items[0].certificates.items[0].content.ptr,
                      conf->hostnames.items[0].certificates.items[0].content.len, "BEGIN CERTIFICATE", 17));
@@ -380,14 +380,52 @@ START_TEST(warnings_do_not_stop) {
 }
 END_TEST
 
+START_TEST(a_directory_brings_its_files_once_and_by_name) {
+    struct resolved resolved;
+    bool is_good;
+    struct err err;
+    put_crl("dir/z.crl", &ca, "6", 0, 30);
+    put_crl("dir/a.crl", &ca, "7", 0, 30);
+    char *file = mem_printf("%s/dir/z.crl", directory);
+    char *said = ask(&(struct plan){.crl = file, .crl_more = ", directory: dir"}, NULL, &resolved, &is_good);
+    ck_assert_msg(is_good && said[0] == '\0', "%s", said);
+    struct conf *conf = document_read(sbuf_slice(&resolved.document), &err);
+    const conf_files *lists = &conf->ca_bundles.items[0].crl.lists;
+    ck_assert_uint_eq(lists->count, 2);
+    ck_assert_str_eq(lists->items[0].path.text, file);
+    ck_assert(slice_ends_with(slice_of(lists->items[1].path.text), SLICE("/dir/a.crl")));
+    ck_assert_uint_eq(conf->ca_bundles.items[0].crl.files.count, 0); /* the document has what is in force */
+    conf_free(&conf);
+    resolved_fini(&resolved);
+    mem_free(said);
+    mem_free(file);
+}
+END_TEST
+
+START_TEST(sec_09_a_directory_that_is_not_good_is_an_error) {
+    expect_part(&(struct plan){.crl = "", .crl_more = ", directory: dir"}, "there is no CRL in dir yet", true);
+    expect_part(&(struct plan){.crl = "", .crl_more = ", directory: gone"},
+                "f:7:33: CA bundle 'b': gone cannot be read: No such file", false);
+    put("dir/junk", SLICE("junk"));
+    expect_part(&(struct plan){.crl = "", .crl_more = ", directory: dir"}, "f:7:33: CA bundle 'b': dir/junk: ", false);
+    expect_part(&(struct plan){.crl = "'http://crl.example.test/a.crl'"}, "it belongs under crl.urls", false);
+}
+END_TEST
+
+START_TEST(what_is_said_of_accept_older) {
+    expect(&(struct plan){.crl_more = ", accept_older: true"},
+           "f:7:42: warning: CA bundle 'b': crl.accept_older: an older list may undo revocations; take it out again\n");
+}
+END_TEST
+
 START_TEST(sec_28_require_without_a_crl_is_said_in_advance) {
     put_pem("both.pem", &intermediate, &ca, false);
     put_crl("intermediate.crl", &intermediate, "1", 0, 30);
-    expect(
-        &(struct plan){.crl = "", .crl_more = ", require: leaf"},
-        "f:7:31: warning: CA bundle 'b': crl.require: leaf, but no CA of it has a CRL: every certificate is denied\n");
+    expect(&(struct plan){.crl = "", .crl_more = ", require: leaf"},
+           "f:7:31: warning: CA bundle 'b': crl.require: leaf, but there is no CRL of CN=CA: every certificate is "
+           "denied\n");
     expect(&(struct plan){.bundle = "both.pem", .crl = "intermediate.crl", .crl_more = ", require: chain"},
-           "f:7:47: warning: CA bundle 'b': crl.require: chain, but no root of it has a CRL: every certificate is "
+           "f:7:47: warning: CA bundle 'b': crl.require: chain, but there is no CRL of CN=CA: every certificate is "
            "denied\n");
     expect(&(struct plan){.bundle = "both.pem", .crl_more = ", require: chain"},
            "f:7:37: warning: CA bundle 'b': crl.require: chain, but there is no CRL of CN=Intermediate: what it issued "
@@ -627,6 +665,9 @@ Suite *snapshot_resolve_suite(void) {
     tcase_add_test(tcase, certificate_and_key_belong_together);
     tcase_add_test(tcase, sec_47_a_key_beside_its_certificate_stays_out_of_the_document);
     tcase_add_test(tcase, warnings_do_not_stop);
+    tcase_add_test(tcase, a_directory_brings_its_files_once_and_by_name);
+    tcase_add_test(tcase, sec_09_a_directory_that_is_not_good_is_an_error);
+    tcase_add_test(tcase, what_is_said_of_accept_older);
     tcase_add_test(tcase, sec_28_require_without_a_crl_is_said_in_advance);
     tcase_add_test(tcase, sec_29_the_age_of_a_crl_is_warned_about);
     tcase_add_test(tcase, sec_29_a_crl_of_a_stranger_is_an_error_at_start);
