@@ -73,6 +73,7 @@ struct conf_limits {
     int64_t concurrent_handshakes; /* 0: so many for each worker */
     int64_t handshake_timeout_ms, header_timeout_ms, idle_timeout_ms;
     int64_t header_size, certificate_chain_size, body_size;
+    int64_t body_rate; /* bytes a second */
 };
 
 /* How control asks others (store/fetch_rules.h). */

@@ -52,6 +52,9 @@ struct client {
     int64_t state_since_ms;
     int64_t progress_ms; /* last byte taken or sent, or when the client's turn began */
     int64_t eof_ms;
+    bool is_body_awaited;   /* it is the client's turn to send more of a body, */
+    int64_t body_since_ms;  /* since when, */
+    int64_t body_waited_ms; /* and how long it was so before, for this request */
     int64_t drain_by_ms; /* while draining: it has until then to finish its handshake, to send its first request, or to
                             read what it was told */
     int64_t judge_at_ms; /* the exchange or tunnel in progress is judged again */

@@ -109,6 +109,9 @@ static const struct field limits_fields[] = {
         .fallback = "32KiB", .doc = "Size of the certificates that a client presents; 0: the most there is."),
     ROW(conf_limits, body_size, .name = "body_size", .type = FIELD_SIZE, .min = 0, .max = 1024 * TIB, .fallback = "0",
         .doc = "Size of a request body; 0: no limit."),
+    ROW(conf_limits, body_rate, .name = "body_rate", .type = FIELD_SIZE, .min = 0, .max = TIB, .fallback = "0",
+        .doc = "Bytes a second that a request body must bring on average, once idle_timeout has gone by. Only time in which the client was waited for "
+               "counts; 0: no minimum, for streams that may rest, such as gRPC's."),
     END};
 static const struct object_type limits_type = {"limits", "limits", sizeof(struct conf_limits), false, NULL, limits_fields};
 

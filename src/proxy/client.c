@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/metrics.h"
+#include "client_priv.h"
 #include "proxy/exchange.h"
 #include "proxy/forward.h"
 #include "proxy/observe.h"
@@ -28,12 +29,8 @@
 #define ROUNDS_PER_UPDATE 8
 /* What is given to TLS at once. */
 #define WRITE_SIZE (64 * 1024)
-/* Lingering ends after LINGER_MS, or when nothing came for LINGER_QUIET_MS (as in nginx); sooner while draining. */
-#define LINGER_MS 30000
-#define LINGER_QUIET_MS 5000
+/* While draining, lingering ends after this. */
 #define LINGER_DRAINING_MS 2000
-/* A client that half-closed may be gone: so long its request may go on without an answer. */
-#define GONE_MS 2000
 /* What is in progress is judged again this often (sec-32, sec-46). */
 #define JUDGE_MS 1000
 /* While draining: for the rest of a handshake, and for the first request of a connection that had none. */
@@ -41,10 +38,6 @@
 #define FIRST_REQUEST_MS 1000
 
 /* ---- state and deadlines ---- */
-
-static const struct conf_limits *limits_of(const struct client *client) {
-    return &client->worker->snapshot->conf->limits;
-}
 
 static int64_t now_of(const struct client *client) { return loop_now_ms(client->worker->loop); }
 
@@ -70,60 +63,10 @@ void client_set_state(struct client *client, enum client_state state) {
     metric_add(METRIC_CONNECTIONS, 1, client->state_label);
 }
 
-/* Is the client to send or to take bytes, or is it waiting for us? */
-static bool is_awaited(const struct client *client) {
-    const struct exchange *exchange = client->exchange;
-    return client->codec->out.len > 0 || !exchange || (!exchange->request_ended && codec_wants_input(client->codec));
-}
-
-/* A half-closed client whose answer has not begun. */
-static bool may_be_gone(const struct client *client) {
-    return client->eof && client->exchange && client->exchange->status == 0;
-}
-
-/* Of two times, 0: never. */
-static int64_t earlier(int64_t a, int64_t b) { return a && (!b || a < b) ? a : b; }
-
-/* When `from` is over by this limit; 0: never. */
-static int64_t after(int64_t from_ms, int64_t limit_ms) { return limit_ms > 0 ? from_ms + limit_ms : 0; }
-
-static int64_t exchange_deadline(const struct client *client) {
-    int64_t deadline = client->exchange ? client->judge_at_ms : 0;
-    if (client->is_awaited) {
-        deadline = earlier(deadline, after(client->progress_ms, limits_of(client)->idle_timeout_ms));
-    }
-    return may_be_gone(client) ? earlier(deadline, client->eof_ms + GONE_MS) : deadline;
-}
-
-static int64_t closing_deadline(const struct client *client) {
-    int64_t heard_ms = client->progress_ms > client->state_since_ms ? client->progress_ms : client->state_since_ms;
-    int64_t deadline = earlier(client->state_since_ms + LINGER_MS, heard_ms + LINGER_QUIET_MS);
-    return earlier(client->drain_by_ms, deadline);
-}
-
-/* Absolute; 0: none. */
-static int64_t deadline_of(const struct client *client) {
-    switch (client->state) {
-    case CLIENT_HANDSHAKE:
-        return earlier(client->drain_by_ms, after(client->state_since_ms, limits_of(client)->handshake_timeout_ms));
-    case CLIENT_IDLE:
-        return earlier(client->drain_by_ms, after(client->state_since_ms, limits_of(client)->idle_timeout_ms));
-    case CLIENT_HEAD: /* from its first byte, however many follow (sec-41) */
-        return after(client->state_since_ms, limits_of(client)->header_timeout_ms);
-    case CLIENT_EXCHANGE:
-        return exchange_deadline(client);
-    case CLIENT_TUNNEL:
-        return client->judge_at_ms;
-    case CLIENT_CLOSING:
-        return closing_deadline(client);
-    }
-    return 0;
-}
-
 /* The timer may fire early and is then set anew: a busy connection moves its deadline with every request and its timer
  * hardly ever. */
 static void arm_timer(struct client *client) {
-    int64_t deadline = deadline_of(client);
+    int64_t deadline = client_deadline(client);
     if (deadline == 0 || (client->timer_at_ms && client->timer_at_ms <= deadline)) {
         return;
     }
@@ -307,11 +250,7 @@ static void settle(struct client *client) {
     if (client->in.len == 0) {
         sbuf_fini(&client->in);
     }
-    bool awaited = client->state == CLIENT_EXCHANGE && is_awaited(client);
-    if (awaited && !client->is_awaited) {
-        note_progress(client);
-    }
-    client->is_awaited = awaited;
+    client_settle_turn(client);
     stream_set_reading(client->stream, wants_reading(client));
     arm_timer(client);
 }
@@ -372,6 +311,8 @@ void client_kick(struct client *client) {
 void client_exchange_begun(struct client *client, struct exchange *exchange) {
     client->exchange = exchange;
     client->requests++;
+    client->is_body_awaited = false;
+    client->body_waited_ms = 0;
     if (client->worker->draining) {
         codec_drain(client->codec);
     }
@@ -380,6 +321,8 @@ void client_exchange_begun(struct client *client, struct exchange *exchange) {
 
 void client_exchange_done(struct client *client) {
     client->exchange = NULL;
+    client->is_body_awaited = false;
+    client->body_waited_ms = 0; /* what is left of the body may come as slowly */
     client_kick(client);
 }
 
@@ -473,19 +416,21 @@ static bool is_taking(struct client *client) {
 /* A client that neither sends nor takes. */
 static void expire_exchange(struct client *client) {
     bool takes_nothing = client->codec->out.len > 0;
-    if (is_taking(client)) {
+    bool is_slow = client_is_slow(client);
+    if (!is_slow && is_taking(client)) {
         note_progress(client);
         arm_timer(client);
         return;
     }
-    if (client->exchange && may_be_gone(client)) {
+    if (client->exchange && client_may_be_gone(client)) {
         close_gone(client, "the client closed the connection while it waited");
         return;
     }
     if (client->exchange) {
         exchange_abort(client->exchange, ENDING_BY_CLIENT, REASON_REQUEST_TIMEOUT,
-                       takes_nothing ? "the client took no byte for idle_timeout"
-                                     : "no byte of the request's body came for idle_timeout");
+                       is_slow         ? "the request's body came more slowly than body_rate"
+                       : takes_nothing ? "the client took no byte for idle_timeout"
+                                       : "no byte of the request's body came for idle_timeout");
     }
     if (takes_nothing || !client->codec->close_after_out) {
         client_close(client, true);
@@ -527,7 +472,7 @@ static void on_timer(void *arg) {
         judge(client);
     }
     if (!client->is_closed) {
-        int64_t deadline = deadline_of(client);
+        int64_t deadline = client_deadline(client);
         if (deadline && now_of(client) >= deadline) {
             expire(client);
         } else {

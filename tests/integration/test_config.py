@@ -58,7 +58,7 @@ KEYS = [
     ("tls.ciphers", "ECDHE-RSA-AES128-GCM-SHA256"), ("tls.groups", "X25519:P-256:P-384:P-521"),
     ("limits.max_connections", 100000), ("limits.connections_per_ip", 0), ("limits.handshake_timeout", "10s"),
     ("limits.header_timeout", "10s"), ("limits.idle_timeout", "75s"), ("limits.header_size", "32KiB"),
-    ("limits.certificate_chain_size", "32KiB"), ("limits.body_size", 0),
+    ("limits.certificate_chain_size", "32KiB"), ("limits.body_size", 0), ("limits.body_rate", 0),
     ("ca_bundles[0].name", "devices"), ("ca_bundles[0].file", "@CA@"), ("ca_bundles[0].associated_hostnames", ["app.test"]),
     ("ca_bundles[0].extended_key_usage", "client_auth"), ("ca_bundles[0].extended_key_usage", "any"),
     ("ca_bundles[0].partial_chain", False), ("ca_bundles[0].partial_chain", True), ("ca_bundles[0].allow_sha1", True),

@@ -1,7 +1,9 @@
 """Limits on what clients may take: time (sec-41), connections, sizes."""
 import contextlib
+import select
 import socket
 import ssl
+import threading
 import time
 
 import pytest
@@ -96,6 +98,69 @@ def test_sec_41_a_body_that_stops_has_a_deadline(front, framing, part):
     assert gateway.access(path="/x", ending="client:request_body")
     wait_until(lambda: not origin.open, "the upstream's connection is closed")
     assert origin.seen == [], "it saw no whole request"
+
+
+def trickle(client, until, interval=0.02):
+    """A chunk of one byte now and then, until the condition holds or there is an answer."""
+    while not until() and not select.select([client.tls], [], [], interval)[0]:
+        client.send("1\r\nx\r\n")
+
+
+POST = "POST /x HTTP/1.1\r\nHost: open.test\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def test_sec_41_a_body_that_trickles_has_a_rate_to_keep(front):
+    gateway, origin = front(limits="body_rate: 1KiB, idle_timeout: 300ms")
+    with gateway.connect("open.test", version="1.2") as client:  # no ticket comes after the handshake
+        client.send(POST)
+        trickle(client, lambda: False)
+        response = client.reader.response()
+        assert (response.status, response.reason) == (408, "request_timeout")
+    line = gateway.access(path="/x", ending="client:request_body")[0]
+    assert "body_rate" in line["detail"] and line["bytes_in"] > 10 and 1000 <= line["duration_ms"] < 10_000
+    assert origin.seen == []
+
+
+def test_sec_41_what_nobody_wants_of_a_body_has_it_too(front):
+    """It was answered; the connection waits for the rest."""
+    gateway, _ = front(limits="body_rate: 1KiB, idle_timeout: 300ms")
+    with gateway.connect("app.test", version="1.2") as client:
+        client.send(POST.replace("open.test", "app.test"))
+        assert client.reader.response().status == 403
+        trickle(client, lambda: False)
+        with pytest.raises((EOFError, OSError)):
+            client.reader.response()
+
+
+@pytest.mark.parametrize("limits, size", [("body_rate: 1KiB, idle_timeout: 300ms", 200), ("body_rate: 0, idle_timeout: 300ms", 1)],
+                         ids=["fast enough", "no rate to keep"])
+def test_a_body_that_keeps_the_rate_is_served(front, limits, size):
+    gateway, origin = front(limits=limits)
+    end = time.monotonic() + 1.6
+    with gateway.connect("open.test", version="1.2") as client:
+        client.send(POST)
+        while time.monotonic() < end:
+            assert not select.select([client.tls], [], [], 0.02)[0], "no answer yet"
+            client.send(f"{size:x}\r\n" + "x" * size + "\r\n")
+        client.send("0\r\n\r\n")
+        assert client.reader.response().status == 200
+    assert len(origin.seen[0][3]) >= size
+
+
+def test_an_upstream_that_takes_its_time_is_not_the_clients_slowness(front):
+    """The body waits to be taken longer than the client had for it."""
+    size = 16 << 20
+    def handler(connection, server):
+        connection.reader.until(b"\r\n\r\n")
+        server.wait.wait(2.5)
+        left = size - len(connection.reader.buffer)
+        while left > 0:
+            left -= len(connection.socket.recv(1 << 20))
+        connection.respond()
+    gateway, origin = front(handler, limits="body_rate: 16MiB, idle_timeout: 300ms")
+    origin.wait = threading.Event()
+    with gateway.connect("open.test") as client:
+        assert client.request("POST", body=b"x" * size).status == 200
 
 
 def test_sec_41_a_client_that_takes_nothing_has_a_deadline(front):
