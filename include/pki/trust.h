@@ -26,8 +26,9 @@ struct trust_bundle {
     enum trust_eku extended_key_usage;
     bool partial_chain;
     bool allow_sha1;
-    bool strict;   /* RFC 5280 to the letter (X509_V_FLAG_X509_STRICT); `verify --strict` */
-    int max_depth; /* intermediates between leaf and anchor; 0: the default of 8; negative: none */
+    bool allow_dsa; /* DSA keys of 1024 bits and more, also with SHA-1; only `verify --purpose any` */
+    bool strict;    /* RFC 5280 to the letter (X509_V_FLAG_X509_STRICT); `verify --strict` */
+    int max_depth;  /* intermediates between leaf and anchor; 0: the default of 8; negative: none */
     enum crl_require crl_require;
     enum crl_on_expired crl_on_expired;
     long crl_grace_seconds;

@@ -3,6 +3,9 @@
  * one CA bundle, verify_chain() decides. Prints `OK` or `FAILED: <reason code>: <text>`; what was odd about the files
  * goes to stderr.
  *
+ * With --purpose any, which no handshake asks for, DSA keys are understood; a warning says that a handshake refuses
+ * them.
+ *
  * A CA certificate that is none (no CA:TRUE) and a CRL that cannot be used are left out with a warning; the verdict
  * follows from what remains. Exit status 2 is for bad usage and files that cannot be read, or hold nothing of the kind
  * asked for.
@@ -18,6 +21,7 @@
 #include "base/jsonw.h"
 #include "base/mem.h"
 #include "base/trace.h"
+#include "pki/dsa.h"
 #include "pki/verify.h"
 
 #define FILE_LIMIT (64u * 1024 * 1024)
@@ -51,7 +55,7 @@ struct request {
     size_t ca_count, untrusted_count, crl_count;
     const char *cert_file;
     time_t time;
-    bool json, has_require;
+    bool json, has_require, has_dsa;
     struct trust_bundle bundle;
 
     struct cert_list given;     /* CERT: leaf, then its chain */
@@ -285,6 +289,21 @@ static void keep_cas(struct cert_list *list, const struct cert_list *read) {
     }
 }
 
+/* Nothing of TLS is asked for with --purpose any, so old certificates can be looked at. */
+static void allow_dsa(struct request *request) {
+    struct cert_list all = {NULL, 0};
+    if (request->bundle.extended_key_usage != TRUST_EKU_ANY)
+        return;
+    request->bundle.allow_dsa = true;
+    add_all(&all, &request->issuers, 0);
+    add_all(&all, &request->given, 0);
+    for (size_t i = 0; i < all.count; i++)
+        request->has_dsa |= dsa_has_key(all.items[i]);
+    if (request->has_dsa)
+        dsa_inherit_parameters(&all);
+    cert_list_fini(&all);
+}
+
 static int read_certificates(struct request *request) {
     struct cert_list read = {NULL, 0}, further = {NULL, 0};
     int status = read_files(request, request->ca_files, request->ca_count, &read);
@@ -298,6 +317,7 @@ static int read_certificates(struct request *request) {
         add_all(&request->untrusted, &further, 0);
         add_all(&request->issuers, &request->bundle.certs, 0);
         add_all(&request->issuers, &request->untrusted, 0);
+        allow_dsa(request);
     }
     cert_list_fini(&read);
     cert_list_fini(&further);
@@ -409,6 +429,8 @@ static int judge(struct request *request) {
                  &report);
     print_verdict(request, &report, &trace);
     int status = report.reason == REASON_NONE ? EXIT_YES : EXIT_NO;
+    if (status == EXIT_YES && request->has_dsa)
+        (void)bad("warning: there are DSA keys; a handshake accepts none");
     verify_report_fini(&report);
     trace_fini(&trace);
     trust_unref(&trust);

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "trust_priv.h"
+#include "verify_priv.h"
 
 #define CA_NAMES_MAX 16
 
@@ -55,6 +55,7 @@ static int add_cert(struct bundle *bundle, struct cert *cert, bool *has_anchor, 
         return -1;
     }
     cert_list_add(&bundle->certs, cert);
+    bundle->has_policy_constraints |= cert_has_policy_constraints(cert);
     *has_anchor |= bundle_is_anchor(bundle, cert);
     if (X509_STORE_add_cert(bundle->store, cert_x509(cert)) != 1) {
         openssl_drain(err, "CA certificate cannot be used");
@@ -67,6 +68,7 @@ static int fill_bundle(struct bundle *bundle, const struct cert_list *certs, str
     bool has_anchor = false;
     bundle->store = X509_STORE_new();
     INVARIANT(bundle->store != NULL);
+    X509_STORE_set_get_issuer(bundle->store, path_get_issuer);
     if (certs->count == 0)
         return err_set(err, "CA bundle %s holds no certificate", bundle->name);
     for (size_t i = 0; i < certs->count; i++)
@@ -92,6 +94,7 @@ static void hash_bundle(EVP_MD_CTX *hash, const struct bundle *bundle) {
     int64_t options[] = {o->extended_key_usage,
                          o->partial_chain,
                          o->allow_sha1,
+                         o->allow_dsa,
                          o->strict,
                          o->max_depth,
                          o->crl_require,

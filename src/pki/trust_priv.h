@@ -13,7 +13,8 @@ struct bundle {
     struct proved *proved;       /* NULL: certs are there */
     struct cert_list certs;
     X509_STORE *store;
-    struct crl **crls; /* in the order of crl_compare */
+    bool has_policy_constraints; /* some certificate has */
+    struct crl **crls;           /* in the order of crl_compare */
     size_t crl_count;
     bool has_indirect_crl;
     struct crl_refusal *refusals;

@@ -6,6 +6,7 @@
  *                     -> our additions (verify_rules.c: CA:TRUE spelled out, no proxy certificate,
  *                        no malformed extension)
  *                     -> revocation by index, only for a path whose signatures hold (verify_crl.c)
+ *                     -> if it comes to nothing: other paths, if there can be any (verify_paths.c)
  * The best bundle speaks: one that vouches, else the one whose reason comes last in precedence, that is, the one that
  * came closest.
  *
@@ -25,10 +26,11 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "name_priv.h"
+#include "pki/dsa.h"
 
 #define AUTH_LEVEL 2 /* 112 bits: RSA 2048, SHA-224 */
 #define DEFAULT_DEPTH 8
-#define UNTRUSTED_MAX 16
+#define DSA_BITS_MIN 1024
 
 /* What an OpenSSL error is called here. Whatever is not in the table makes the certificate invalid. */
 static enum reason reason_of(int error) {
@@ -93,15 +95,26 @@ void judgement_changes_at(struct judgement *judgement, time_t moment) {
 
 /* --- OpenSSL's part ------------------------------------------------------------------------------------------- */
 
+static bool is_dsa(X509 *x509) {
+    const EVP_PKEY *key = X509_get0_pubkey(x509);
+    return key != NULL && EVP_PKEY_get_base_id(key) == EVP_PKEY_DSA;
+}
+
 /* Faults that the bundle's options, or RFC 5280 against OpenSSL, let pass. */
 static bool is_tolerated(const struct judgement *judgement, int error, X509 *x509) {
-    int digest = NID_undef;
+    int digest = NID_undef, algorithm = NID_undef;
     if (x509 == NULL)
         return false;
     if (error == X509_V_ERR_CERT_HAS_EXPIRED) /* notAfter itself is still inside (RFC 5280 4.1.2.5) */
         return X509_cmp_time(X509_get0_notAfter(x509), &(time_t){judgement->now - 1}) > 0;
-    return error == X509_V_ERR_CA_MD_TOO_WEAK && judgement->bundle->options.allow_sha1 &&
-           X509_get_signature_info(x509, &digest, NULL, NULL, NULL) == 1 && digest == NID_sha1;
+    if (error == X509_V_ERR_EE_KEY_TOO_SMALL || error == X509_V_ERR_CA_KEY_TOO_SMALL)
+        return judgement->bundle->options.allow_dsa && is_dsa(x509) &&
+               EVP_PKEY_get_bits(X509_get0_pubkey(x509)) >= DSA_BITS_MIN;
+    if (error == X509_V_ERR_CA_CERT_MISSING_KEY_USAGE) /* `strict`: of a trust anchor only name and key count (6.1.1) */
+        return (X509_get_extension_flags(x509) & EXFLAG_SS) != 0;
+    return error == X509_V_ERR_CA_MD_TOO_WEAK && X509_get_signature_info(x509, &digest, &algorithm, NULL, NULL) == 1 &&
+           digest == NID_sha1 &&
+           (judgement->bundle->options.allow_sha1 || (judgement->bundle->options.allow_dsa && algorithm == NID_dsa));
 }
 
 static struct cert *cert_in_list(const struct cert_list *list, X509 *x509) {
@@ -178,6 +191,16 @@ static int keep_error(int ok, X509_STORE_CTX *ctx) {
            error == X509_V_ERR_INVALID_PURPOSE;
 }
 
+/* Policies refuse a path only if a certificate on it asks for one (RFC 5280 6.1.3 (f)), so only then are they looked
+ * at. */
+static bool has_policy_constraints(const struct judgement *judgement) {
+    const struct cert_list *sent = judgement->untrusted;
+    bool has = judgement->bundle->has_policy_constraints || cert_has_policy_constraints(judgement->leaf);
+    for (size_t i = 0; sent != NULL && i < sent->count && i < UNTRUSTED_MAX; i++)
+        has |= cert_has_policy_constraints(sent->items[i]);
+    return has;
+}
+
 static void set_rules(X509_STORE_CTX *ctx, const struct judgement *judgement) {
     const struct trust_bundle *options = &judgement->bundle->options;
     X509_VERIFY_PARAM *rules = X509_STORE_CTX_get0_param(ctx);
@@ -186,6 +209,10 @@ static void set_rules(X509_STORE_CTX *ctx, const struct judgement *judgement) {
         flags |= X509_V_FLAG_PARTIAL_CHAIN;
     if (options->strict)
         flags |= X509_V_FLAG_X509_STRICT;
+    if (has_policy_constraints(judgement)) { /* any policy will do for us, but there must be one */
+        flags |= X509_V_FLAG_POLICY_CHECK;
+        INVARIANT(X509_VERIFY_PARAM_add0_policy(rules, OBJ_nid2obj(NID_any_policy)) == 1);
+    }
     X509_VERIFY_PARAM_set_flags(rules, flags);
     X509_VERIFY_PARAM_set_time(rules, judgement->now);
     X509_VERIFY_PARAM_set_auth_level(rules, AUTH_LEVEL);
@@ -218,6 +245,26 @@ static void keep_chain(struct judgement *judgement, STACK_OF(X509) * path) {
     memcpy(report->anchor_sha256, cert_sha256(anchor), SHA256_SIZE);
 }
 
+/* RSA, ECDSA and EdDSA are what a handshake can be authenticated with; CAs are held to the same. */
+static bool has_supported_key(const struct judgement *judgement, int depth) {
+    const struct cert_list *chain = &judgement->report->chain;
+    const struct cert *cert = chain->items[depth];
+    const EVP_PKEY *key = X509_get0_pubkey(cert_x509(cert));
+    switch (key ? EVP_PKEY_get_base_id(key) : EVP_PKEY_NONE) {
+    case EVP_PKEY_RSA:
+    case EVP_PKEY_RSA_PSS:
+    case EVP_PKEY_EC:
+    case EVP_PKEY_ED25519:
+    case EVP_PKEY_ED448:
+        return true;
+    case EVP_PKEY_DSA:
+        return judgement->bundle->options.allow_dsa &&
+               ((size_t)depth + 1 == chain->count || dsa_is_consistent(cert, chain->items[depth + 1]));
+    default:
+        return false;
+    }
+}
+
 /* What OpenSSL lets pass and we do not (sec-22, sec-26). */
 static void check_chain(struct judgement *judgement) {
     const struct cert_list *chain = &judgement->report->chain;
@@ -228,6 +275,10 @@ static void check_chain(struct judgement *judgement) {
         if (i > 0 && !cert_is_ca(chain->items[i]))
             judgement_fault(judgement, REASON_CERTIFICATE_INVALID, depth, X509_V_ERR_INVALID_CA,
                             "%s lacks basicConstraints CA:TRUE", certificate_at(chain->items[i], depth, who));
+        if (!has_supported_key(judgement, depth))
+            judgement_fault(judgement, REASON_CERTIFICATE_INVALID, depth, X509_V_ERR_EE_KEY_TOO_SMALL,
+                            "%s has a key of a kind that is not supported",
+                            certificate_at(chain->items[i], depth, who));
         if (flags & EXFLAG_PROXY)
             judgement_fault(judgement, REASON_CERTIFICATE_INVALID, depth, X509_V_ERR_PROXY_CERTIFICATES_NOT_ALLOWED,
                             "%s is a proxy certificate", certificate_at(chain->items[i], depth, who));
@@ -239,12 +290,13 @@ static void check_chain(struct judgement *judgement) {
 
 /* Self-signed ones are left out: no path goes through them, since anchors come from the bundle, but OpenSSL would stop
  * at the client's copy of a root that is cross-signed. */
-static STACK_OF(X509) * stack_of(const struct cert_list *list) {
+static STACK_OF(X509) * helpers_of(const struct judgement *judgement) {
+    const struct cert_list *list = judgement->untrusted;
     STACK_OF(X509) *stack = sk_X509_new_null();
     INVARIANT(stack != NULL);
     for (size_t i = 0; list != NULL && i < list->count && i < UNTRUSTED_MAX; i++) {
         X509 *x509 = cert_x509(list->items[i]);
-        if ((X509_get_extension_flags(x509) & EXFLAG_SS) == 0)
+        if ((X509_get_extension_flags(x509) & EXFLAG_SS) == 0 && !path_excludes(judgement->choice, x509))
             INVARIANT(sk_X509_push(stack, x509) > 0);
     }
     return stack;
@@ -276,7 +328,7 @@ static bool is_malformed(struct judgement *judgement) {
 void judgement_find_path(struct judgement *judgement) {
     if (is_malformed(judgement))
         return;
-    STACK_OF(X509) *helpers = stack_of(judgement->untrusted);
+    STACK_OF(X509) *helpers = helpers_of(judgement);
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     INVARIANT(ctx != NULL &&
               X509_STORE_CTX_init(ctx, judgement->bundle->store, cert_x509(judgement->leaf), helpers) == 1);
@@ -287,6 +339,8 @@ void judgement_find_path(struct judgement *judgement) {
         judgement_fault(judgement, REASON_CERTIFICATE_INVALID, 0, X509_STORE_CTX_get_error(ctx), "certificate: %s",
                         X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx)));
     STACK_OF(X509) *path = X509_STORE_CTX_get0_chain(ctx);
+    for (int i = 0; i < sk_X509_num(path) && i < TRIED_MAX; i++)
+        judgement->tried[judgement->tried_count++] = known_cert(judgement, sk_X509_value(path, i));
     if ((*faults & FAULT_BIT(CERTIFICATE_UNTRUSTED)) == 0 && sk_X509_num(path) > 0) {
         keep_chain(judgement, path);
         check_chain(judgement);
@@ -297,28 +351,8 @@ void judgement_find_path(struct judgement *judgement) {
     ERR_clear_error();
 }
 
-/* One bundle's opinion. */
-static void judge(struct judgement *judgement) {
-    judgement_find_path(judgement);
-    if ((judgement->report->faults & NO_PATH) == 0)
-        judgement_check_rules(judgement);
-    if ((judgement->report->faults & NO_PATH) == 0)
-        judgement_check_revocation(judgement);
-}
-
-/* --- the report ----------------------------------------------------------------------------------------------- */
-
-/* OpenSSL 1.1's wording, which Cloudflare and nginx show (facts 4.5). */
-static void set_verified_text(struct verify_report *report) {
-    const char *text = X509_verify_cert_error_string(report->openssl_error);
-    if (report->reason == REASON_NONE)
-        text = NULL;
-    else if (strncmp(text, "self-signed", 11) == 0)
-        (void)snprintf(report->verified_text, sizeof(report->verified_text), "FAILED:self signed%s", text + 11);
-    else
-        (void)snprintf(report->verified_text, sizeof(report->verified_text), "FAILED:%s", text);
-    if (text == NULL)
-        (void)snprintf(report->verified_text, sizeof(report->verified_text), "SUCCESS");
+static void report_init(struct verify_report *report, time_t now) {
+    *report = (struct verify_report){.revocation_reason = -1, .judged_at = now};
 }
 
 /* Puts *candidate in the place of *best if it came closer; whichever goes is freed. */
@@ -338,8 +372,56 @@ static void keep_better(struct verify_report *best, struct verify_report *candid
     verify_report_fini(candidate);
 }
 
-static void report_init(struct verify_report *report, time_t now) {
-    *report = (struct verify_report){.revocation_reason = -1, .judged_at = now};
+static void judge_path(struct judgement *judgement) {
+    judgement_find_path(judgement);
+    if ((judgement->report->faults & NO_PATH) == 0)
+        judgement_check_rules(judgement);
+    if ((judgement->report->faults & NO_PATH) == 0)
+        judgement_check_revocation(judgement);
+}
+
+/* Is it the fault of the certificate itself, whatever path is taken? */
+static bool is_faulty_leaf(const struct verify_report *report) {
+    return report->depth == 0 && report->reason >= REASON_CERTIFICATE_PURPOSE &&
+           report->reason <= REASON_CERTIFICATE_REVOKED;
+}
+
+/* One bundle's opinion. */
+static void judge(struct judgement *judgement) {
+    struct verify_report *best = judgement->report;
+    struct path_search search = {.count = 0};
+    const struct path_choice *choice;
+    judge_path(judgement);
+    if (best->reason == REASON_NONE || is_faulty_leaf(best))
+        return;
+    path_search_add(&search, judgement);
+    while (best->reason != REASON_NONE && (choice = path_search_next(&search)) != NULL) {
+        struct verify_report report;
+        struct judgement again = *judgement;
+        again.report = &report;
+        again.choice = choice;
+        again.tried_count = 0;
+        report_init(&report, judgement->now);
+        trace_add(judgement->trace, "certificate", TRACE_INFO, "there may be another path");
+        judge_path(&again);
+        path_search_add(&search, &again);
+        keep_better(best, &report, false);
+    }
+}
+
+/* --- the report ----------------------------------------------------------------------------------------------- */
+
+/* OpenSSL 1.1's wording, which Cloudflare and nginx show (facts 4.5). */
+static void set_verified_text(struct verify_report *report) {
+    const char *text = X509_verify_cert_error_string(report->openssl_error);
+    if (report->reason == REASON_NONE)
+        text = NULL;
+    else if (strncmp(text, "self-signed", 11) == 0)
+        (void)snprintf(report->verified_text, sizeof(report->verified_text), "FAILED:self signed%s", text + 11);
+    else
+        (void)snprintf(report->verified_text, sizeof(report->verified_text), "FAILED:%s", text);
+    if (text == NULL)
+        (void)snprintf(report->verified_text, sizeof(report->verified_text), "SUCCESS");
 }
 
 void verify_chain(const struct trust *trust, const struct cert *leaf, const struct cert_list *untrusted, time_t now,

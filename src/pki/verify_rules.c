@@ -1,9 +1,10 @@
 /*
  * verify_rules: what RFC 5280 asks of the certificates of a verified path and OpenSSL 3.0 does not check.
  *
- * Always: a wildcard dNSName that could stand for a name excluded above it is excluded (sec-27; CVE-2025-61727).
- * With `strict`: serial numbers positive and of at most 20 bytes (4.1.2.2); nameConstraints critical, on CAs only, its
- * DNS names plain (4.2.1.10); policyConstraints critical (4.2.1.11); DNS and mail names in subjectAltName well formed
+ * Always: a wildcard dNSName that could stand for a name excluded above it is excluded (sec-27; CVE-2025-61727); names
+ * under constraints must be of a form that can be judged; nameConstraints stand on CAs only (4.2.1.10).
+ * With `strict`: serial numbers positive and of at most 20 bytes (4.1.2.2); nameConstraints critical, their DNS names
+ * plain (4.2.1.10); policyConstraints critical (4.2.1.11); DNS and mail names in subjectAltName well formed
  * (4.2.1.6).
  */
 #include <openssl/err.h>
@@ -24,7 +25,7 @@ static void refuse(struct judgement *judgement, int depth, int error, const char
                     certificate_at(judgement->report->chain.items[depth], depth, who), what);
 }
 
-/* --- wildcards under excluded subtrees ------------------------------------------------------------------------ */
+/* --- names under constraints ---------------------------------------------------------------------------------- */
 
 /* Could "*.base" stand for a name in the subtree? The other way round, OpenSSL has seen to it. */
 static bool is_within_wildcard(struct slice wildcard, struct slice subtree) {
@@ -53,7 +54,26 @@ static bool has_excluded_wildcard(const GENERAL_NAMES *names, const NAME_CONSTRA
     return false;
 }
 
-static void check_wildcards(struct judgement *judgement) {
+/* No empty label; one @, with something on either side: what constraints are compared with. */
+static bool is_plain(const GENERAL_NAME *name) {
+    struct slice text = name->type == GEN_DNS     ? string_slice(name->d.dNSName)
+                        : name->type == GEN_EMAIL ? string_slice(name->d.rfc822Name)
+                                                  : SLICE("a@a");
+    size_t at = slice_index(text, '@');
+    if (name->type == GEN_DNS)
+        return text.len > 0 && text.ptr[0] != '.' && text.ptr[text.len - 1] != '.' &&
+               memmem(text.ptr, text.len, "..", 2) == NULL;
+    return at > 0 && at + 1 < text.len && slice_index(slice_after(text, at + 1), '@') == text.len - at - 1;
+}
+
+static bool has_plain_names(const GENERAL_NAMES *names) {
+    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++)
+        if (!is_plain(sk_GENERAL_NAME_value(names, i)))
+            return false;
+    return true;
+}
+
+static void check_constrained_names(struct judgement *judgement) {
     const struct cert_list *chain = &judgement->report->chain;
     GENERAL_NAMES *names = X509_get_ext_d2i(cert_x509(chain->items[0]), NID_subject_alt_name, NULL, NULL);
     for (size_t depth = 1; names != NULL && depth < chain->count; depth++) {
@@ -64,6 +84,9 @@ static void check_wildcards(struct judgement *judgement) {
         int64_t work = (int64_t)sk_GENERAL_NAME_num(names) * sk_GENERAL_SUBTREE_num(constraints->excludedSubtrees);
         if (work > COMPARISONS_MAX || has_excluded_wildcard(names, constraints))
             refuse(judgement, 0, X509_V_ERR_EXCLUDED_VIOLATION, "has a wildcard name that covers an excluded one");
+        if (!has_plain_names(names))
+            refuse(judgement, 0, X509_V_ERR_UNSUPPORTED_NAME_SYNTAX,
+                   "has a name under constraints that is not well formed");
         NAME_CONSTRAINTS_free(constraints);
     }
     GENERAL_NAMES_free(names);
@@ -138,8 +161,6 @@ static void check_constraints(struct judgement *judgement, int depth) {
     NAME_CONSTRAINTS *constraints = X509_get_ext_d2i(x509, NID_name_constraints, NULL, NULL);
     if (constraints == NULL)
         return;
-    if (!cert_is_ca(cert))
-        refuse(judgement, depth, X509_V_ERR_INVALID_EXTENSION, "has nameConstraints and is no CA");
     if (is_present_uncritical(x509, NID_name_constraints))
         refuse(judgement, depth, X509_V_ERR_INVALID_EXTENSION, "has nameConstraints that are not critical");
     if (!has_plain_subtrees(constraints->permittedSubtrees) || !has_plain_subtrees(constraints->excludedSubtrees))
@@ -159,8 +180,15 @@ static void check_strictly(struct judgement *judgement, int depth) {
     check_constraints(judgement, depth);
 }
 
+static void check_leaf(struct judgement *judgement) {
+    const struct cert *leaf = judgement->report->chain.items[0];
+    if (!cert_is_ca(leaf) && X509_get_ext_by_NID(cert_x509(leaf), NID_name_constraints, -1) >= 0)
+        refuse(judgement, 0, X509_V_ERR_INVALID_EXTENSION, "has nameConstraints and is no CA");
+}
+
 void judgement_check_rules(struct judgement *judgement) {
-    check_wildcards(judgement);
+    check_leaf(judgement);
+    check_constrained_names(judgement);
     for (size_t depth = 0; judgement->bundle->options.strict && depth < judgement->report->chain.count; depth++)
         check_strictly(judgement, (int)depth);
     ERR_clear_error();

@@ -12,6 +12,7 @@
  */
 #include "base/clock.h"
 #include "base/encode.h"
+#include "pki/dsa.h"
 #include "verify_crl_priv.h"
 
 #define REMOVE_FROM_CRL 8
@@ -56,7 +57,8 @@ static struct trouble trouble_with(const struct revocation_check *check, const s
     const struct trust_bundle *options = &judgement->bundle->options;
     time_t until = usable_until(check, crl);
     struct trouble trouble = {REASON_NONE, X509_V_OK, "", 0};
-    if ((crl_head(crl)->flags & CRL_WEAK_DIGEST) && !options->allow_sha1)
+    bool may_be_sha1 = options->allow_sha1 || (options->allow_dsa && dsa_has_key(check->issuer));
+    if ((crl_head(crl)->flags & CRL_WEAK_DIGEST) && !may_be_sha1)
         trouble = (struct trouble){REASON_CRL_INVALID, X509_V_ERR_CRL_SIGNATURE_FAILURE, "is signed with SHA-1", 0};
     else if ((crl_head(crl)->flags & CRL_NOT_STRICT) && options->strict)
         trouble =

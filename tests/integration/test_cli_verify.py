@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, rsa
 
 from harness import run
 from pki import CA, SERVER_AUTH, days, name, now
@@ -171,6 +171,16 @@ def test_bad_usage_and_unreadable_files_are_2(pki):
 def test_a_leaf_that_is_no_ca_vouches_for_nobody(pki):
     done = verify(pki, pki.good, ca=pki.good.cert)
     assert said(done) == "certificate_untrusted" and "no CA certificate" in done.stderr
+
+
+def test_dsa_is_understood_only_when_nothing_of_tls_is_asked_for(pki):
+    key = dsa.generate_private_key(key_size=1024)
+    old = pki.root.issue("old", key=key)
+    refused = verify(pki, old)
+    assert refused.returncode == 1 and "certificate_invalid" in refused.stdout
+    looked_at = verify(pki, old, "--purpose", "any")
+    assert looked_at.returncode == 0 and "a handshake accepts none" in looked_at.stderr
+    assert verify(pki, pki.good, "--purpose", "any").stderr == ""
 
 
 def test_it_agrees_with_openssl(pki):

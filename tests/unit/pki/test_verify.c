@@ -408,7 +408,6 @@ START_TEST(strict_asks_for_the_letter_of_rfc_5280) {
         {"01", "DNS:10.0.0.1", {NULL, NULL}},
         {"01", "DNS:.a.test", {NULL, NULL}},
         {"01", "email:a@b@c.test", {NULL, NULL}},
-        {"01", NULL, {"nameConstraints", "critical,permitted;DNS:a.test"}},
         {"01", NULL, {"policyConstraints", "requireExplicitPolicy:9"}},
     };
     struct testpki good =

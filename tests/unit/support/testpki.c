@@ -52,7 +52,10 @@ static X509_NAME *parse_name(const char *text) {
 }
 
 static void add_extension(X509V3_CTX *ctx, X509 *x509, X509_CRL *crl, const char *name, const char *value) {
-    CONF *conf = NCONF_new(NULL); /* some extensions want one, be it empty */
+    CONF *conf = NCONF_new(NULL); /* some extensions want one; "dirName:dir" means O=Lab */
+    BIO *sections = BIO_new_mem_buf("[dir]\nO=Lab\n", -1);
+    INVARIANT(NCONF_load_bio(conf, sections, NULL) == 1);
+    BIO_free(sections);
     X509V3_set_nconf(ctx, conf);
     X509_EXTENSION *extension = X509V3_EXT_nconf(conf, ctx, name, value);
     INVARIANT(extension != NULL);
