@@ -133,6 +133,7 @@ help:
 	@echo 'fuzz         the fuzz targets, FUZZ_SECONDS=$(FUZZ_SECONDS) each; fuzz-replay: their corpus only'
 	@echo 'bench        CPU per operation beside nginx and haproxy (BENCH_SCENARIOS=quick|all|names, BENCH_ROUNDS=$(BENCH_ROUNDS))'
 	@echo 'bench-micro  what single steps of a request cost; bench-gate: their instructions against the budget'
+	@echo 'bench-growth cost of an operation against hostnames, policies, CRL entries, connections (BENCH_GROWTH=names)'
 	@echo 'budget       write the budget of instructions anew, after reading docs/performance.md'
 	@echo 'soak         ten minutes of mixed load with a reload every 5 s (SOAK_SECONDS=$(SOAK_SECONDS))'
 	@echo 'lint         levels, doors, private headers, clang-tidy, cppcheck; fmt: clang-format'
@@ -260,10 +261,15 @@ bench: $(PROGRAM) $(BENCH_LOAD)
 	    --rounds $(BENCH_ROUNDS) --seconds $(BENCH_SECONDS) --out $(BENCH_OUT)/results.jsonl --commit '$(BENCH_COMMIT)'
 	@$(PYTHON) tests/bench/bench_report.py $(BENCH_OUT)/results.jsonl --svg $(BENCH_OUT)/results.svg
 
-.PHONY: bench-micro bench-gate budget
+.PHONY: bench-micro bench-growth bench-gate budget
 bench-micro: $(BENCH_INSIDE)
 	@scripts/deps bench
 	@$(PYTHON) tests/bench/micro.py --build $(BUILD)/bench --out $(BENCH_OUT)/micro.jsonl --commit '$(BENCH_COMMIT)'
+
+bench-growth: $(PROGRAM) $(BENCH_LOAD) $(BENCH_INSIDE)
+	@scripts/deps bench
+	@SALLYPORT=$(abspath $(PROGRAM)) $(PYTHON) tests/bench/growth.py --build $(BUILD)/bench --out $(BENCH_OUT)/growth.jsonl \
+	    --commit '$(BENCH_COMMIT)' $(if $(BENCH_GROWTH),--only $(BENCH_GROWTH))
 
 # Instructions of fixed work against tests/bench/budget.json; part of `make test`.
 bench-gate budget: $(BENCH_LOAD) $(BENCH_INSIDE)

@@ -14,7 +14,9 @@
  * policy that is not report_only; else policy_no_match. Evaluation stops at the rule that settles a list, with and
  * without a trace.
  *
- * Evaluation allocates nothing, does no I/O, asks no clock.
+ * Evaluation allocates nothing, does no I/O, asks no clock. Its cost does not grow with the number of policies, or of
+ * rules in include and exclude, that name exact texts of certificates; it does with those that do not (ip, method,
+ * everyone, wildcards), each of which is asked.
  */
 #ifndef SALLYPORT_POLICY_POLICY_H
 #define SALLYPORT_POLICY_POLICY_H

@@ -98,6 +98,12 @@ static struct predicate *compile_list(struct compiler *compiler, const conf_rule
     return node;
 }
 
+static void index_items(struct predicate *any, struct arena *arena) {
+    any->index = predicate_index_new(any->items, any->count, arena);
+    while (any->index && any->asks_from < any->count && !predicate_always_asks(any->items[any->asks_from]))
+        any->asks_from++;
+}
+
 /* include: any of them; require: all; exclude: none. Without an include nobody would match, ever. */
 static struct predicate *compile_rules(struct compiler *compiler, const conf_rules lists[3],
                                        const struct nesting *nesting, struct err *err) {
@@ -115,6 +121,8 @@ static struct predicate *compile_rules(struct compiler *compiler, const conf_rul
         part = compile_list(compiler, &lists[i], part, nesting, err);
         if (!part)
             return NULL;
+        if (part->op == PREDICATE_ANY)
+            index_items(part, compiler->arena);
         if (i == 2) {
             struct predicate *none = inner_node(compiler->arena, PREDICATE_NOT, parts[i].role, 1);
             if (add_item(none, part, err) < 0)
@@ -147,6 +155,15 @@ static int compile_phase(struct compiler *compiler, const struct conf_applicatio
     return 0;
 }
 
+static void index_policies(struct policy_set *set, struct arena *arena) {
+    const struct predicate **predicates = ARENA_ARRAY(arena, const struct predicate *, set->count);
+    for (size_t i = 0; i < set->count; i++) {
+        predicates[i] = set->policies[i].predicate;
+        set->asks = set->asks || (!set->policies[i].is_report_only && predicate_always_asks(predicates[i]));
+    }
+    set->index = predicate_index_new(predicates, set->count, arena);
+}
+
 struct policy_set *policy_set_new(const struct conf_application *application, const struct conf *conf,
                                   struct arena *arena, struct err *err) {
     struct compiler compiler = {.conf = conf, .arena = arena};
@@ -157,6 +174,8 @@ struct policy_set *policy_set_new(const struct conf_application *application, co
     if (compile_phase(&compiler, application, true, set, err) < 0 ||
         compile_phase(&compiler, application, false, set, err) < 0)
         set = NULL;
+    if (set)
+        index_policies(set, arena);
     map_fini(&compiler.groups);
     return set;
 }

@@ -68,16 +68,22 @@ static void trace_skipped(const struct predicate *predicate, size_t first, struc
 
 /* ---- predicates ---- */
 
+/* The next of many that may be true. A trace shows them all. */
+static size_t next_of(const struct predicate_index *index, const struct evaluation *evaluation, size_t from) {
+    return index && !evaluation->trace ? predicate_index_next(index, evaluation->facts, from) : from;
+}
+
 /* ALL stops at the first false, ANY at the first true. */
 static bool eval_items(const struct predicate *predicate, struct evaluation *evaluation) {
     bool stops_at = predicate->op == PREDICATE_ANY;
-    for (size_t i = 0; i < predicate->count; i++) {
-        if (predicate_eval(predicate->items[i], evaluation) == stops_at) {
-            trace_skipped(predicate, i + 1, evaluation);
-            return stops_at;
-        }
-    }
-    return !stops_at;
+    size_t i = next_of(predicate->index, evaluation, 0);
+    while (i < predicate->count && predicate_eval(predicate->items[i], evaluation) != stops_at)
+        i = next_of(predicate->index, evaluation, i + 1);
+    if (predicate->index && predicate->asks_from <= i)
+        evaluation->certificate_asked = true; /* by one that was passed over, had it been evaluated */
+    if (i < predicate->count)
+        trace_skipped(predicate, i + 1, evaluation);
+    return (i < predicate->count) == stops_at;
 }
 
 /* A group's rules are shown under its line. */
@@ -209,7 +215,7 @@ static const struct policy *differing(const struct report_only *report, enum eff
 static const struct policy *find_deciding(const struct policy_set *set, struct evaluation *evaluation,
                                           struct report_only *report) {
     const struct policy *deciding = NULL;
-    for (size_t i = 0; i < set->count; i++) {
+    for (size_t i = next_of(set->index, evaluation, 0); i < set->count; i = next_of(set->index, evaluation, i + 1)) {
         const struct policy *policy = &set->policies[i];
         if (deciding) {
             trace_policy(policy, TRACE_SKIPPED, evaluation->trace);
@@ -244,6 +250,7 @@ void policy_eval(const struct policy_set *set, const struct facts *facts, struct
         verdict_out->decision = conf_decision_name(deciding->decision);
         verdict_out->reason = verdict_out->effect == EFFECT_DENY ? REASON_POLICY_BLOCK : REASON_NONE;
     } else {
+        evaluation.certificate_asked = evaluation.certificate_asked || set->asks;
         verdict_out->reason = no_match_reason(&evaluation);
     }
     const struct policy *other = differing(&report, verdict_out->effect);

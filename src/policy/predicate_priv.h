@@ -26,6 +26,8 @@ enum predicate_op {
 
 enum text_form { TEXT_ONE_OF /* sorted */, TEXT_WILDCARD, TEXT_IGNORE_CASE };
 
+struct predicate_index;
+
 struct predicate {
     enum predicate_op op;
     const char
@@ -35,10 +37,12 @@ struct predicate {
     size_t rules;       /* in this tree, a shared group counted each time */
     const struct predicate **items;
     size_t count;
-    enum conf_rule_kind kind; /* with TEXT */
-    enum text_form form;      /* with TEXT */
-    struct texts wanted;      /* with METHOD, BUNDLE, TEXT: in the form of the facts */
-    struct ip_set blocks;     /* with IP */
+    enum conf_rule_kind kind;            /* with TEXT */
+    enum text_form form;                 /* with TEXT */
+    struct texts wanted;                 /* with METHOD, BUNDLE, TEXT: in the form of the facts */
+    struct ip_set blocks;                /* with IP */
+    const struct predicate_index *index; /* with ANY: of its items; NULL: they are few, or it would not help */
+    size_t asks_from;                    /* with an index: the first item that always asks for the certificate */
 };
 
 struct policy {
@@ -52,12 +56,25 @@ struct policy_set {
     const char *application;
     struct policy *policies; /* in order of evaluation */
     size_t count;
+    const struct predicate_index *index; /* of the policies' predicates, or NULL */
+    bool asks; /* some policy that is not report_only asks for the certificate whenever it is evaluated */
 };
 
 /* ---- compile ---- */
 
 /* One rule that is no group. */
 MUST_CHECK struct predicate *rule_compile(const struct conf_rule *rule, struct arena *arena, struct err *err);
+
+/* ---- index ---- */
+
+/* Does its evaluation ask for a certificate whatever the facts are? */
+bool predicate_always_asks(const struct predicate *predicate);
+/* For a list whose first true predicate settles the matter. NULL when it is short or has no keys to go by. Lives in
+ * arena, points into the predicates. */
+struct predicate_index *predicate_index_new(const struct predicate *const *items, size_t count, struct arena *arena);
+/* The first place from `from` on whose predicate may be true; the number of places when there is none. Those passed
+ * over are false, and each of them would have asked for the certificate. */
+size_t predicate_index_next(const struct predicate_index *index, const struct facts *facts, size_t from);
 
 /* ---- eval ---- */
 

@@ -259,6 +259,19 @@ class Server(Process):
                 time.sleep(0.002)
         raise RuntimeError(f"the server does not answer: {self.said()}")
 
+    def wait_for_connections(self, count):
+        """Until its processes have so many sockets."""
+        end = time.monotonic() + 300
+        while self._sockets() < count:
+            if time.monotonic() > end or self.popen.poll() is not None:
+                raise RuntimeError(f"{self._sockets()} connections instead of {count}: {self.said()}")
+            time.sleep(0.1)
+
+    def _sockets(self):
+        # Counted by the tables of the kernel: a sandboxed worker's descriptors are not for everybody to see.
+        return sum(line.split()[3] == "01" and int(line.split()[1].split(":")[1], 16) == self.port
+                   for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:])
+
     def said(self):
         return "".join(f.read_text(errors="replace")[-500:] for f in
                        (self.tmp / "stderr.log", self.tmp / "error.log", self.tmp / "stdout.log") if f.exists())

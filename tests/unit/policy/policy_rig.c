@@ -58,8 +58,8 @@ static conf_rules parse_rules(const char *text) {
 
 static void fill_conf(const struct set_plan *plan, struct conf *conf, struct conf_application *application) {
     application->name.text = "telemetry";
-    application->policies.items = (void *)ARENA_ARRAY(arena(), struct conf_policy, 8);
-    for (size_t i = 0; i < 8 && plan->policies[i].name; i++) {
+    application->policies.items = (void *)ARENA_ARRAY(arena(), struct conf_policy, PLAN_MAX);
+    for (size_t i = 0; i < PLAN_MAX && plan->policies[i].name; i++) {
         const struct policy_plan *from = &plan->policies[i];
         application->policies.items[application->policies.count++] =
             (struct conf_policy){.name.text = from->name,
@@ -69,8 +69,8 @@ static void fill_conf(const struct set_plan *plan, struct conf *conf, struct con
                                  .exclude = parse_rules(from->exclude),
                                  .report_only = from->is_report_only};
     }
-    conf->groups.items = (void *)ARENA_ARRAY(arena(), struct conf_group, 8);
-    for (size_t i = 0; i < 8 && plan->groups[i].name; i++) {
+    conf->groups.items = (void *)ARENA_ARRAY(arena(), struct conf_group, PLAN_MAX);
+    for (size_t i = 0; i < PLAN_MAX && plan->groups[i].name; i++) {
         const struct group_plan *from = &plan->groups[i];
         conf->groups.items[conf->groups.count++] = (struct conf_group){.name.text = from->name,
                                                                        .include = parse_rules(from->include),

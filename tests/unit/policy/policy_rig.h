@@ -22,10 +22,12 @@ struct group_plan {
     const char *name, *include, *require, *exclude;
 };
 
+#define PLAN_MAX 40
+
 /* Up to the first without a name. */
 struct set_plan {
-    struct policy_plan policies[8];
-    struct group_plan groups[8];
+    struct policy_plan policies[PLAN_MAX];
+    struct group_plan groups[PLAN_MAX];
 };
 
 /* In memory that lasts until the process ends. NULL with err. */
