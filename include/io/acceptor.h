@@ -1,7 +1,7 @@
 /*
  * acceptor: a listening socket. Hands accepted descriptors up; knows nothing of what becomes of them. When descriptors
- * run out (EMFILE, ENFILE, ENOBUFS, ENOMEM) it pauses for 100 ms and tries again; connections wait in the kernel's
- * queue meanwhile.
+ * run out (EMFILE, ENFILE, ENOBUFS, ENOMEM), or only those of the reserve are left (base/reserve), it pauses for 100 ms
+ * and tries again; connections wait in the kernel's queue meanwhile.
  */
 #ifndef SALLYPORT_IO_ACCEPTOR_H
 #define SALLYPORT_IO_ACCEPTOR_H
@@ -28,10 +28,7 @@ MUST_CHECK int acceptor_probe(const struct addr *addr, struct err *err);
 struct acceptor *acceptor_open(struct loop *loop, int listening_fd, const char *name, acceptor_fn *fn, void *owner);
 /* The bound address (port 0 resolved). */
 void acceptor_address(const struct acceptor *acceptor, struct addr *addr_out);
-/* The owner's own limit: stop taking connections until resumed. */
-void acceptor_pause(struct acceptor *acceptor);
-void acceptor_resume(struct acceptor *acceptor);
-/* Takes what waits in the queue now, before a socket is closed for good. */
+/* Takes what waits in the queue now, before a socket is closed for good; the reserve too. */
 void acceptor_drain(struct acceptor *acceptor);
 /* Closes the socket and frees. */
 void acceptor_close(struct acceptor **acceptor);

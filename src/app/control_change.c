@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
+#include "base/reserve.h"
 #include "conf/document.h"
 #include "control_priv.h"
 #include "pki/cert.h"
@@ -134,6 +135,8 @@ static int load(struct control *control, enum change_kind kind, struct err *err)
     return 0;
 }
 
+#define RESERVE_MIN 64
+
 /* ---- outcomes ---- */
 
 static void go_on(struct control *control);
@@ -193,6 +196,8 @@ static void commit(struct control *control, struct change *change) {
     control->resolved = change->resolved;
     control->in_force = change->generation;
     control->snapshot = change->snapshot;
+    /* Who asks on the admin address does not keep control from reading files. */
+    reserve_set(RESERVE_MIN + 2 * (control->in_force.crl_count + control->in_force.listener_count));
     change->conf = NULL;
     change->snapshot = NULL;
     change->resolved = (struct resolved){.secrets = NULL};

@@ -24,11 +24,13 @@
 #include "base/mem.h"
 #include "base/memfd.h"
 #include "base/metrics.h"
+#include "base/reserve.h"
 #include "ipc/ask.h"
 
 #define TURN_MS 200 /* at most so long do log lines wait that the pipe did not take at once */
 #define ALIVE_MS 1000
 #define ORPHAN_GRACE_SECONDS 5
+#define RESERVE_MIN 64
 
 enum process_state { PROCESS_STARTING, PROCESS_SERVING, PROCESS_DRAINING, PROCESS_ENDED };
 
@@ -214,10 +216,16 @@ static void publish(struct process *process) {
     set_state(process, PROCESS_SERVING);
 }
 
+/* The next generation comes beside the one in force, with a descriptor for each of its lists and sockets. */
+static void keep_descriptors(const struct generation *generation) {
+    reserve_set(RESERVE_MIN + 2 * (generation->crl_count + generation->listener_count));
+}
+
 static void commit(struct process *process, uint64_t number) {
     if (!process->prepared || process->next.number != number || process->state >= PROCESS_DRAINING)
         return;
     publish(process);
+    keep_descriptors(&process->next);
     listeners_commit(&process->listeners, &process->next, process->prepared, process->worker);
     snapshot_unref(&process->prepared);
     generation_fini(&process->in_force);
@@ -311,7 +319,8 @@ int cmd_worker(int argc, char **argv) {
     if (process_begin(name) != 0)
         return 2;
     catch_orphanage();
-    tzset(); /* reads a file, so before the box */
+    tzset();                  /* reads a file, so before the box */
+    reserve_set(RESERVE_MIN); /* asks for the limit */
     process.loop = loop_new(&err);
     if (!process.loop) {
         fprintf(stderr, "sallyport: worker %u: %s\n", process.index, err.text);

@@ -1,7 +1,7 @@
 /*
  * acceptor: listening sockets. Called by app (listeners, admin address) and by `whoami --listen`.
  *
- *   ACCEPTING --out of descriptors--> waiting 100 ms --> ACCEPTING          acceptor_pause() stands beside this
+ *   ACCEPTING --out of descriptors, or only the reserve is left--> waiting 100 ms --> ACCEPTING
  *
  * A wake-up takes a bounded batch, so that a flood of connections does not hold up those that are there.
  */
@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
+#include "base/reserve.h"
 #include "io/stream_impl.h"
 
 #define ACCEPT_BATCH 64
@@ -31,8 +32,7 @@ struct acceptor {
     void *owner;
     struct loop_watch *watch;
     struct loop_timer *retry;
-    bool is_paused; /* by the owner */
-    bool is_short;  /* of descriptors */
+    bool is_short; /* of descriptors */
     bool is_closed;
     int64_t warned_ms; /* 0: never */
     struct loop_task reap;
@@ -154,8 +154,7 @@ int acceptor_probe(const struct addr *addr, struct err *err) {
 /* ---- accepting ---- */
 
 static void update_interest(struct acceptor *acceptor) {
-    bool is_accepting = !acceptor->is_paused && !loop_timer_is_set(acceptor->retry);
-    loop_watch_set(acceptor->watch, is_accepting ? LOOP_READ : 0);
+    loop_watch_set(acceptor->watch, loop_timer_is_set(acceptor->retry) ? 0 : LOOP_READ);
 }
 
 static void set_short(struct acceptor *acceptor, bool is_short) {
@@ -169,12 +168,15 @@ static void set_short(struct acceptor *acceptor, bool is_short) {
     }
 }
 
-static void wait_for_descriptors(struct acceptor *acceptor, int error) {
+/* Once one descriptor of the reserve was given to a client, no acceptor of the process takes the next. */
+static bool is_reserve_touched;
+
+static void wait_for_descriptors(struct acceptor *acceptor, const char *why) {
     set_short(acceptor, true);
     int64_t now_ms = loop_now_ms(acceptor->loop);
     if (acceptor->warned_ms == 0 || now_ms - acceptor->warned_ms >= ACCEPT_WARN_EVERY_MS) {
         acceptor->warned_ms = now_ms;
-        log_warning("listener %s: cannot accept: %s; waiting", acceptor->name, stream_errno_text(error));
+        log_warning("listener %s: cannot accept: %s; waiting", acceptor->name, why);
     }
     loop_timer_set(acceptor->retry, ACCEPT_RETRY_MS);
     update_interest(acceptor);
@@ -200,8 +202,18 @@ static bool is_of_one_connection(int error) {
     }
 }
 
-static void accept_some(struct acceptor *acceptor, int max) {
-    for (int i = 0; i < max && !acceptor->is_paused; i++) {
+/* Those who cannot be accepted wait in the kernel's queue. */
+static bool has_room(struct acceptor *acceptor) {
+    if (is_reserve_touched && reserve_is_next()) {
+        wait_for_descriptors(acceptor, "the last file descriptors are kept for reloads");
+        return false;
+    }
+    is_reserve_touched = false;
+    return true;
+}
+
+static void accept_some(struct acceptor *acceptor, int max, bool is_last) {
+    for (int i = 0; i < max && (is_last || has_room(acceptor)); i++) {
         struct sockaddr_storage storage;
         socklen_t size = sizeof storage;
         int fd = accept4(acceptor->fd, (struct sockaddr *)&storage, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -209,13 +221,14 @@ static void accept_some(struct acceptor *acceptor, int max) {
             continue;
         }
         if (fd < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
-            wait_for_descriptors(acceptor, errno);
+            wait_for_descriptors(acceptor, stream_errno_text(errno));
             return;
         }
         set_short(acceptor, false);
         if (fd < 0) {
             return;
         }
+        is_reserve_touched = reserve_is_touched(fd);
         struct addr peer;
         addr_from_sockaddr((const struct sockaddr *)&storage, size, &peer);
         acceptor->fn(acceptor->owner, fd, &peer);
@@ -225,9 +238,9 @@ static void accept_some(struct acceptor *acceptor, int max) {
     }
 }
 
-static void accept_batch(struct acceptor *acceptor) { accept_some(acceptor, ACCEPT_BATCH); }
+static void accept_batch(struct acceptor *acceptor) { accept_some(acceptor, ACCEPT_BATCH, false); }
 
-void acceptor_drain(struct acceptor *acceptor) { accept_some(acceptor, LISTEN_BACKLOG); }
+void acceptor_drain(struct acceptor *acceptor) { accept_some(acceptor, LISTEN_BACKLOG, true); }
 
 static void on_ready(void *arg, int ready) {
     (void)ready;
@@ -237,9 +250,7 @@ static void on_ready(void *arg, int ready) {
 static void on_retry(void *arg) {
     struct acceptor *acceptor = arg;
     update_interest(acceptor);
-    if (!acceptor->is_paused) {
-        accept_batch(acceptor);
-    }
+    accept_batch(acceptor);
 }
 
 static void reap(void *arg) {
@@ -268,16 +279,6 @@ void acceptor_address(const struct acceptor *acceptor, struct addr *addr_out) {
     socklen_t size = sizeof storage;
     INVARIANT(getsockname(acceptor->fd, (struct sockaddr *)&storage, &size) == 0);
     addr_from_sockaddr((const struct sockaddr *)&storage, size, addr_out);
-}
-
-void acceptor_pause(struct acceptor *acceptor) {
-    acceptor->is_paused = true;
-    update_interest(acceptor);
-}
-
-void acceptor_resume(struct acceptor *acceptor) {
-    acceptor->is_paused = false;
-    update_interest(acceptor);
 }
 
 void acceptor_close(struct acceptor **acceptor_ptr) {

@@ -9,8 +9,10 @@
  */
 #include <errno.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/mem.h"
+#include "base/reserve.h"
 #include "io/stream_impl.h"
 
 enum plain_state { PLAIN_CONNECTING, PLAIN_OPEN, PLAIN_DEAD };
@@ -185,6 +187,11 @@ struct stream *stream_plain_new(struct loop *loop, int fd, stream_fn *fn, void *
 struct stream *stream_plain_connect(struct loop *loop, const struct addr *addr, stream_fn *fn, void *owner) {
     int fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     int error = fd < 0 ? errno : 0;
+    if (reserve_is_half_used(fd)) {
+        (void)close(fd);
+        fd = -1;
+        error = EMFILE;
+    }
     struct stream_plain *plain = plain_new(loop, fd, fn, owner);
     if (fd >= 0) {
         stream_prepare_fd(fd);

@@ -3,6 +3,7 @@ import contextlib
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -206,24 +207,48 @@ def few_descriptors(tmp_path):
     return script
 
 
-def test_when_one_worker_cannot_none_changes(tmp_path, certs, few_descriptors):
+def test_sec_41_clients_at_the_descriptor_limit_do_not_hold_up_a_change(tmp_path, certs, few_descriptors):
     config = basic_config(certs, more=TWO)
-    changed = config.replace("open.test", "api.test", 1)
     with Gateway(tmp_path, config, program=few_descriptors) as gateway:
         with contextlib.ExitStack() as stack:
             kept = [stack.enter_context(gateway.connect("app.test", certs.alice)) for _ in range(10)]
             assert all(is_up(c) for c in kept)
-            while "cannot accept" not in gateway.errors():
-                stack.enter_context(socket.create_connection(("127.0.0.1", gateway.port), PATIENCE))
-            gateway.reload(changed, ok=False)
-            failure = [line for line in gateway.errors().splitlines() if "reload failed" in line][-1]
-            assert re.search(r"worker [01]: .*descriptors", failure), failure
+            silent = []
+            while gateway.errors().count("the last file descriptors are kept for reloads") < 2:
+                silent.append(stack.enter_context(socket.create_connection(("127.0.0.1", gateway.port), PATIENCE)))
+            assert gateway.metric("sallyport_accept_paused") == 2, "in both workers"
+            for generation in (2, 3):
+                gateway.reload(config.replace("open.test", "api.test", 1) if generation == 2 else config)
+                assert gateway.metric("sallyport_generation") == generation
+            gateway.error_file.rename(tmp_path / "old.log")
+            gateway.signal(signal.SIGUSR1)
+            wait_until(gateway.error_file.exists, "the log is opened again")
             assert all(is_up(c) for c in kept)
-        assert gateway.metric("sallyport_generation") == 1
-        assert gateway.metric("sallyport_reloads_total", result="failed") == 1
+            for s in silent:
+                s.close()
         assert all(gateway.get("open.test").status == 200 for _ in range(20))
-        gateway.reload(changed)
-        assert all(gateway.get("api.test").status == 200 for _ in range(20))
+
+
+def test_when_one_worker_cannot_none_changes(tmp_path, certs):
+    config = basic_config(certs, more=TWO + "user: root\n")  # so that its limit can be set from here
+    changed = config.replace("open.test", "api.test", 1)
+    with contextlib.ExitStack() as stack:
+        two = stack.enter_context(Gateway(tmp_path, config))
+        worker = workers(two)["worker 1"]
+        limit = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+        kept = [stack.enter_context(two.connect("app.test", certs.alice)) for _ in range(10)]
+        assert all(is_up(c) for c in kept)
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (3, limit[1]))
+        two.reload(changed, ok=False)
+        failure = [line for line in two.errors().splitlines() if "reload failed" in line][-1]
+        assert re.search(r"worker 1: .*descriptors", failure), failure
+        assert all(is_up(c) for c in kept)
+        assert two.metric("sallyport_generation") == 1
+        assert two.metric("sallyport_reloads_total", result="failed") == 1
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, limit)
+        assert all(two.get("open.test").status == 200 for _ in range(20))
+        two.reload(changed)
+        assert all(two.get("api.test").status == 200 for _ in range(20))
 
 
 def test_hup_under_load_loses_nothing(two):

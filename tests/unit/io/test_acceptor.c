@@ -12,13 +12,15 @@
 #include <unistd.h>
 
 #include "base/metrics.h"
+#include "base/reserve.h"
 
 static struct loop *loop;
 static struct acceptor *acceptor;
 static struct addr address;
 static int accepted, flags_seen;
 static char peer_seen[ADDR_TEXT_SIZE];
-static bool close_when_called, pause_when_called;
+static bool close_when_called, is_kept;
+static int kept[64];
 static char directory[] = "/tmp/sallyport-acceptor-XXXXXX";
 
 static void on_accept(void *owner, int fd, const struct addr *peer) {
@@ -27,12 +29,12 @@ static void on_accept(void *owner, int fd, const struct addr *peer) {
     flags_seen = fcntl(fd, F_GETFL);
     ck_assert_int_eq(fcntl(fd, F_GETFD), FD_CLOEXEC);
     addr_format_host(peer, peer_seen);
-    close(fd);
-    if (close_when_called) {
+    if (is_kept)
+        kept[accepted - 1] = fd;
+    else
+        close(fd);
+    if (close_when_called)
         acceptor_close(&acceptor);
-    } else if (pause_when_called) {
-        acceptor_pause(acceptor);
-    }
 }
 
 static void open_acceptor(const char *text) {
@@ -136,18 +138,39 @@ START_TEST(sec_41_out_of_descriptors_pauses_and_recovers) {
 }
 END_TEST
 
-START_TEST(the_owner_can_pause_and_resume) {
+/* The last descriptors are not for clients: those wait in the queue, and are taken when others have left. */
+START_TEST(the_reserve_is_not_for_clients) {
+    enum { CLIENTS = 12 };
+    struct rlimit old;
+    int clients[CLIENTS], held = 0;
+    is_kept = true;
     open_acceptor("127.0.0.1:0");
-    pause_when_called = true;
-    int first = connect_to(&address), second = connect_to(&address);
-    turn_until(1);
-    loop_turn(loop, 20);
-    loop_turn(loop, 20);
-    ck_assert_int_eq(accepted, 1);
-    acceptor_resume(acceptor);
-    turn_until(2);
-    close(first);
-    close(second);
+    for (int i = 0; i < CLIENTS; i++)
+        clients[i] = connect_to(&address);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
+    int first_free = dup(0);
+    close(first_free);
+    const struct rlimit few = {.rlim_cur = (rlim_t)first_free + 12, .rlim_max = old.rlim_max};
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    reserve_set(8);
+    const int free_for_clients = 12 - (int)reserve_count();
+    ck_assert_uint_ge(reserve_count(), 4);
+    for (int i = 0; i < 50 && metric_value(METRIC_ACCEPT_PAUSES, "127.0.0.1:0") == 0; i++)
+        loop_turn(loop, 20);
+    ck_assert_int_eq(metric_value(METRIC_ACCEPT_PAUSED, "127.0.0.1:0"), 1);
+    loop_turn(loop, 150);
+    ck_assert_int_eq(accepted, free_for_clients + 1); /* the one that shows it is served too */
+    ck_assert(reserve_is_next());
+    for (; held < accepted; held++)
+        close(kept[held]);
+    turn_until(CLIENTS < 2 * accepted ? CLIENTS : 2 * accepted);
+    reserve_set(0);
+    ck_assert(!reserve_is_next());
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+    for (; held < accepted; held++)
+        close(kept[held]);
+    for (int i = 0; i < CLIENTS; i++)
+        close(clients[i]);
 }
 END_TEST
 
@@ -278,7 +301,7 @@ Suite *io_acceptor_suite(void) {
     tcase_add_test(tcase, star_takes_both_families_and_folds_ipv4);
     tcase_add_test(tcase, a_flood_comes_in_batches);
     tcase_add_test(tcase, sec_41_out_of_descriptors_pauses_and_recovers);
-    tcase_add_test(tcase, the_owner_can_pause_and_resume);
+    tcase_add_test(tcase, the_reserve_is_not_for_clients);
     tcase_add_test(tcase, an_acceptor_may_be_closed_in_its_own_call);
     tcase_add_test(tcase, a_connection_that_went_away_is_passed_over);
     tcase_add_test(tcase, a_unix_socket_serves_its_group_only);
