@@ -36,6 +36,7 @@
     X(CRL_NEXT_UPDATE, GAUGE, "sallyport_crl_next_update_seconds", "ca_bundle", "Earliest nextUpdate of the bundle's CRLs, Unix time.") \
     X(CRL_ENTRIES, GAUGE, "sallyport_crl_entries", "ca_bundle", "Revoked certificates on the bundle's CRLs.") \
     X(CRL_REFRESH, COUNTER, "sallyport_crl_refresh_total", "ca_bundle,result", "CRL files read after a change: ok, unchanged, older or unusable.") \
+    X(ALERTS, COUNTER, "sallyport_alerts_total", "alert_type,result", "Alerts posted to webhooks: sent, retried or failed.") \
     X(RELOADS, COUNTER, "sallyport_reloads_total", "result", "Reloads: ok or failed.") \
     X(GENERATION, GAUGE, "sallyport_generation", "", "Generation of the configuration in force.") \
     X(RELOAD_SUCCESS, GAUGE, "sallyport_last_reload_successful", "", "1 if the last reload took effect.") \

@@ -84,6 +84,16 @@ struct conf_fetch {
     int64_t connect_timeout_ms, timeout_ms;
 };
 
+struct conf_webhook {
+    struct conf_pos pos;
+    struct conf_text name, url;
+    struct conf_file secret_file; /* a secret */
+};
+
+struct conf_alerts {
+    CONF_LIST(struct conf_webhook) webhooks;
+};
+
 enum conf_eku { CONF_EKU_CLIENT_AUTH, CONF_EKU_ANY };
 enum conf_crl_require { CONF_CRL_IF_PRESENT, CONF_CRL_LEAF, CONF_CRL_CHAIN };
 enum conf_crl_on_expired { CONF_CRL_DENY, CONF_CRL_ALLOW, CONF_CRL_GRACE };
@@ -255,6 +265,7 @@ struct conf {
     struct conf_limits limits;
     struct conf_file state_dir; /* absent: state_directory() knows the default */
     struct conf_fetch fetch;
+    struct conf_alerts alerts;
     CONF_LIST(struct conf_ca_bundle) ca_bundles;
     CONF_LIST(struct conf_hostname) hostnames;
     CONF_LIST(struct conf_application) applications;

@@ -43,6 +43,8 @@ struct resolved {
  * sec-29). Fills conf's files in. Returns 0, or -1 when messages->errors grew. */
 MUST_CHECK int resolve(struct conf *conf, const struct resolved *previous, struct conf_messages *messages,
                        struct resolved *resolved_out);
+/* The bytes of a secret, valid as long as resolved; ptr NULL when it has none of that digest. */
+struct slice resolved_secret(const struct resolved *resolved, const char *digest);
 void resolved_fini(struct resolved *resolved);
 /* The one who opens everything: conf_load and resolve. conf_out may be NULL. */
 MUST_CHECK int resolve_file(const char *path, const struct resolved *previous, struct conf_messages *messages,

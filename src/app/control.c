@@ -106,6 +106,7 @@ static void on_message(void *arg, struct ipc_message *message) {
 static void control_fini(struct control *control) {
     if (control->channel)
         channel_flush(control->channel, FLUSH_MS);
+    expiry_watch_free(&control->expiry_watch);
     crl_watch_free(&control->crl_watch);
     ask_stop(control);
     change_fini(&control->change);
@@ -136,6 +137,9 @@ static int control_run(struct control *control, struct err *err) {
     control->keys = ticket_keys_new();
     control->crl_watch = crl_watch_new(control->loop, change_crls, control, err);
     if (!control->crl_watch)
+        return -1;
+    control->expiry_watch = expiry_watch_new(control->loop, err);
+    if (!control->expiry_watch)
         return -1;
     control->channel = channel_open(control->loop, PROCESS_CHANNEL_FD, on_message, on_closed, control);
     loop_run(control->loop);

@@ -213,6 +213,8 @@ static void commit(struct control *control, struct change *change) {
     outside_read_logs(control);
     snapshot_publish_metrics(control->snapshot);
     crl_watch_set(control->crl_watch, &control->resolved, control->in_force.number, control->logs.audit.sink);
+    expiry_watch_set(control->expiry_watch, control->conf, &control->resolved, control->in_force.number,
+                     control->logs.audit.sink);
     report_success(control, change);
     change_fini(&old);
     change_fini(change);

@@ -147,11 +147,7 @@ static void admin_render(void *arg, struct sbuf *out) {
 
 /* resolve has taken the white space off its end. */
 static struct slice admin_token(const struct change *change) {
-    const char *digest = change->conf->admin.token_file.digest;
-    for (size_t i = 0; i < change->resolved.secret_count; i++)
-        if (digest[0] && strcmp(change->resolved.secrets[i].digest, digest) == 0)
-            return slice_trim(slice_make(change->resolved.secrets[i].bytes, change->resolved.secrets[i].size));
-    return SLICE_NONE;
+    return slice_trim(resolved_secret(&change->resolved, change->conf->admin.token_file.digest));
 }
 
 static bool has_same_admin_address(const struct control *control, const struct change *change) {

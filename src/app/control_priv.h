@@ -10,6 +10,7 @@
 
 #include "admin/admin.h"
 #include "app/crl_watch.h"
+#include "app/expiry_watch.h"
 #include "app/generation.h"
 #include "app/logs.h"
 #include "base/logpipe.h"
@@ -72,6 +73,7 @@ struct control {
     bool has_waiting_crls; /* came while another change was on its way */
     struct resolved waiting_crls;
     struct crl_watch *crl_watch;
+    struct expiry_watch *expiry_watch;
     struct ticket_keys *keys; /* for the proof only */
     struct logs logs;
     bool are_logs_open;

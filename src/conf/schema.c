@@ -132,6 +132,22 @@ static const struct field fetch_fields[] = {
     END};
 static const struct object_type fetch_type = {"fetch", "fetches", sizeof(struct conf_fetch), false, NULL, fetch_fields};
 
+static const struct field webhook_fields[] = {
+    ROW(conf_webhook, name, .name = "name", .type = FIELD_TEXT, .max = NAME_MAX_BYTES, .doc = "Goes into the payload. Default: `sallyport`.", .example = "on call"),
+    ROW(conf_webhook, url, .name = "url", .type = FIELD_TEXT, .is_required = true, .max = 2048,
+        .doc = "Where alerts are posted, as JSON in Cloudflare's generic form. An address that is not public needs its network in `fetch.private_networks`.",
+        .example = "https://alerts.example.test/hook"),
+    ROW(conf_webhook, secret_file, .name = "secret_file", .type = FIELD_FILE, .is_secret = true,
+        .doc = "A file with the secret that goes along as `cf-webhook-auth`.", .example = "../run/hook-secret"),
+    END};
+static const struct object_type webhook_type = {"webhook", "webhooks", sizeof(struct conf_webhook), true, NULL, webhook_fields};
+
+static const struct field alerts_fields[] = {
+    ROW(conf_alerts, webhooks, .name = "webhooks", .type = FIELD_OBJECTS, .max = 100, .object = &webhook_type,
+        .doc = "Told 30 and 14 days before a CA, a server certificate or a CRL expires, and when it has."),
+    END};
+static const struct object_type alerts_type = {"alerts", "alerts", sizeof(struct conf_alerts), false, NULL, alerts_fields};
+
 static const struct field crl_fields[] = {
     ROW(conf_crl, files, .name = "files", .type = FIELD_FILES, .is_one_or_list = true, .is_local = true, .max = 10000, .doc = "Revocation lists, DER or PEM.", .example = "[../certs/devices.crl]"),
     ROW(conf_crl, directory, .name = "directory", .type = FIELD_FILE,
@@ -303,7 +319,7 @@ static const struct field root_fields[] = {
     ROW(conf, applications, .name = "applications", .type = FIELD_OBJECTS, .max = 1000000, .object = &application_type, .doc = "Who may go where."),
     ROW(conf, groups, .name = "groups", .type = FIELD_OBJECTS, .max = 100000, .object = &group_type, .doc = "Rules under a name, for `group` rules."),
     ROW(conf, upstreams, .name = "upstreams", .type = FIELD_OBJECTS, .max = 100000, .object = &schema_upstream, .doc = "Where requests go."),
-    LATER("alerts", "Webhooks for what expires.", .example = "{webhooks: [{url: \"https://example.test/hook\", secret_file: ../run/hook}]}"),
+    ROW(conf, alerts, .name = "alerts", .type = FIELD_OBJECT, .object = &alerts_type, .doc = "Who is told what expires."),
     ROW(conf, tests, .name = "tests", .type = FIELD_OBJECTS, .is_local = true, .max = 100000, .object = &test_type, .doc = "Run by `sallyport check`."),
     END};
 const struct object_type schema_root = {"configuration", "configurations", sizeof(struct conf), false, NULL, root_fields};

@@ -118,6 +118,11 @@ static const struct secret *secret_find(const struct resolved *resolved, const c
     return NULL;
 }
 
+struct slice resolved_secret(const struct resolved *resolved, const char *digest) {
+    const struct secret *secret = secret_find(resolved, digest);
+    return secret ? slice_make(secret->bytes, secret->size) : SLICE_NONE;
+}
+
 static const struct secret *secret_add(struct resolving *r, struct slice bytes, const char *digest) {
     struct resolved *out = r->out;
     if (map_get(&r->secrets, slice_of(digest)))
@@ -169,6 +174,7 @@ static void resolving_open(struct resolving *r) {
     map_init(&r->secrets);
     map_init(&r->certificates);
     map_init(&r->bundle_counts);
+    r->anchor_ends = NEW_ARRAY(time_t, r->conf->ca_bundles.count + 1);
     struct err err;
     if (r->previous && r->previous->document.len > 0) {
         r->previous_conf = document_read(sbuf_slice(&r->previous->document), &err);
@@ -183,6 +189,7 @@ static void resolving_close(struct resolving *r) {
     map_fini(&r->secrets);
     map_fini(&r->certificates);
     map_fini(&r->bundle_counts);
+    mem_free(r->anchor_ends);
     conf_free(&r->previous_conf);
 }
 
@@ -201,6 +208,7 @@ int resolve(struct conf *conf, const struct resolved *previous, struct conf_mess
         resolve_bundle(&r, &conf->ca_bundles.items[i]);
     for (size_t i = 0; i < conf->hostnames.count; i++)
         resolve_hostname(&r, &conf->hostnames.items[i]);
+    resolve_last_cas(&r);
     resolve_network(&r);
     resolve_policies(&r);
     if (messages->errors == 0) {

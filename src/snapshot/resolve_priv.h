@@ -23,6 +23,7 @@ struct resolving {
     struct map secrets;         /* digest to anything: those that out has */
     struct map certificates;    /* path to struct loaded_chain */
     struct map bundle_counts;   /* hostname to the number of its CA bundles; empty until it is asked for */
+    time_t *anchor_ends;        /* for each CA bundle: when its last anchor expires; 0: it could not be read */
     time_t now;
     bool is_partial; /* the configuration has errors already: look for more, make nothing */
 };
@@ -45,6 +46,9 @@ const struct secret *resolve_secret(struct resolving *r, struct conf_file *file,
 /* Warns about certificates that have expired, soon will, or are not yet valid. */
 void resolve_warn_dates(struct resolving *r, const struct cert_list *certs, struct conf_pos pos, const char *who);
 
+/* Warns of hostnames whose last CA has expired or soon will (resolve_expiry.c). */
+void resolve_last_cas(struct resolving *r);
+void resolve_note_anchors(struct resolving *r, const struct conf_ca_bundle *bundle, const struct cert_list *certs);
 void resolve_bundle(struct resolving *r, struct conf_ca_bundle *bundle);
 /* The CRLs of a bundle, loaded or kept from before: references, in an array for mem_free. issuers: the bundle's
  * certificates. */

@@ -12,6 +12,7 @@
 #include "resolve_priv.h"
 #include "route/application_table.h"
 #include "snapshot/judge.h"
+#include "store/fetch.h"
 #include "tls/tls_profile.h"
 
 #define ADDRESSES_MAX 16
@@ -76,6 +77,25 @@ static void resolve_fetch(struct resolving *r) {
         conf_error(r->messages, ca_file->pos, "fetch.ca_file: %s: %s", ca_file->text, err.text);
     cert_list_fini(&certs);
     sbuf_fini(&content);
+}
+
+static void resolve_alerts(struct resolving *r) {
+    for (size_t i = 0; i < r->conf->alerts.webhooks.count; i++) {
+        struct conf_webhook *webhook = &r->conf->alerts.webhooks.items[i];
+        const char *where = arena_printf(r->conf->arena, "alerts.webhooks[%zu]", i);
+        struct err err;
+        if (webhook->url.text && fetch_check_url(webhook->url.text, &err) < 0)
+            conf_error(r->messages, webhook->url.pos, "%s.url: %s", where, err.text);
+        const struct secret *secret = resolve_secret(r, &webhook->secret_file,
+                                                     arena_printf(r->conf->arena, "%s.secret_file", where), true);
+        for (size_t j = 0; secret && j < secret->size; j++) {
+            if (secret->bytes[j] <= 0x20 || secret->bytes[j] >= 0x7f) {
+                conf_error(r->messages, webhook->secret_file.path.pos,
+                           "%s.secret_file: expected one line of visible ASCII", where);
+                break;
+            }
+        }
+    }
 }
 
 /* ---- upstreams ---- */
@@ -194,6 +214,7 @@ void resolve_network(struct resolving *r) {
     check_listeners(r);
     resolve_admin(r);
     resolve_fetch(r);
+    resolve_alerts(r);
     check_tls(r);
     check_all_headers(r);
     for (size_t i = 0; i < r->conf->upstreams.count; i++) {

@@ -120,6 +120,7 @@ void resolve_bundle(struct resolving *r, struct conf_ca_bundle *bundle) {
     if (check_cas(r, bundle, &chain->certs, who))
         prove_bundle(r, bundle, &chain->certs, crls, count, who);
     warn_digests(r, bundle, &chain->certs, who);
+    resolve_note_anchors(r, bundle, &chain->certs);
     resolve_warn_dates(r, &chain->certs, bundle->file.path.pos, who);
     for (size_t i = 0; i < count; i++)
         crl_unref(&crls[i]);

@@ -327,7 +327,6 @@ END_TEST
 
 START_TEST(what_comes_later_is_refused_and_never_ignored) {
     static const struct row rows[] = {
-        {LEAST "alerts: {webhooks: []}\n", "f:4:1: alerts: not supported yet\n"},
         {"listeners: [{address: '*:1', proxy_protocol: {trust: [10.0.0.0/8]}, trusted_forwarders: "
          "[10.0.0.0/8]}]\n" OPEN_HOST(", public: true"),
          "f:1:30: listeners[0].proxy_protocol: not supported yet\nf:1:69: listeners[0].trusted_forwarders: not "
