@@ -135,6 +135,7 @@ help:
 	@echo 'bench-micro  what single steps of a request cost; bench-gate: their instructions against the budget'
 	@echo 'bench-growth cost of an operation against hostnames, policies, CRL entries, connections (BENCH_GROWTH=names)'
 	@echo 'budget       write the budget of instructions anew, after reading docs/performance.md'
+	@echo 'conformance  NIST PKITS and x509-limbo through `sallyport verify` (CONFORMANCE=DIR, see docs/conformance.md)'
 	@echo 'soak         ten minutes of mixed load with a reload every 5 s (SOAK_SECONDS=$(SOAK_SECONDS))'
 	@echo 'lint         levels, doors, private headers, clang-tidy, cppcheck; fmt: clang-format'
 	@echo 'coverage     what units, corpus and integration tests reach: $(BUILD)/coverage/index.html'
@@ -277,12 +278,15 @@ bench-gate budget: $(BENCH_LOAD) $(BENCH_INSIDE)
 
 # --- whole tests ---------------------------------------------------------------------------------------------------
 
-.PHONY: integration asan soak test test-full demo
+.PHONY: integration asan soak conformance test test-full demo
 integration: $(PROGRAM)
 	@SALLYPORT=$(abspath $(PROGRAM)) $(if $(SANITIZE),SALLYPORT_PATIENCE=60) PYTHON=$(PYTHON) scripts/test-integration $(PYTEST)
 
 soak: $(PROGRAM)
 	@SALLYPORT=$(abspath $(PROGRAM)) $(PYTHON) scripts/soak $(SOAK_SECONDS)
+
+conformance: $(PROGRAM)
+	@SALLYPORT=$(abspath $(PROGRAM)) $(PYTHON) scripts/conformance '$(CONFORMANCE)'
 
 asan:
 	@$(MAKE) check-fast fuzz-replay integration BUILD=$(BUILD)/asan SANITIZE=address,undefined
