@@ -6,6 +6,7 @@
  * processes and generations.
  */
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -91,8 +92,7 @@ static int seal_list(struct generation_crl *sealed, struct resolved_crl *list, c
 
 static void copy_words(struct generation *generation, const struct conf *conf) {
     generation->shutdown_timeout_ms = conf->shutdown_timeout_ms;
-    struct slice level = slice_first(slice_of(conf->log.level.text), sizeof generation->level - 1);
-    memcpy(generation->level, level.ptr, level.len);
+    (void)snprintf(generation->level, sizeof generation->level, "%s", conf->log.level.text);
     generation->listener_count = conf->listeners.count;
     generation->listeners = NEW_ARRAY(struct generation_listener, conf->listeners.count);
     for (size_t i = 0; i < conf->listeners.count; i++) {

@@ -108,10 +108,10 @@ bool base64_decode(struct slice text, struct sbuf *out) {
 void base64url_encode(struct slice bytes, struct sbuf *out) {
     size_t before = out->len, padding = (3 - bytes.len % 3) % 3;
     base64_encode(bytes, out);
-    if (out->overflow)
+    if (out->overflow || !out->data)
         return;
     out->len -= padding;
-    char *text = out->data ? out->data + out->start : NULL;
+    char *text = out->data + out->start;
     for (size_t i = before; i < out->len; i++) {
         if (text[i] == '+')
             text[i] = '-';
