@@ -48,6 +48,7 @@ struct stream {
     void *owner;
     int fd;
     bool is_open;        /* after READY */
+    bool is_drained;     /* written by read: see stream_is_drained() */
     const char *failure; /* static text, or NULL */
     int failure_errno;   /* or 0 */
     bool is_closed;      /* stream_close() was called; the memory stays until the end of the turn */
@@ -63,6 +64,8 @@ struct stream *stream_plain_connect(struct loop *loop, const struct addr *addr, 
 /* > 0 bytes; STREAM_EOF: the peer will send no more (TLS: close_notify); STREAM_AGAIN; STREAM_BROKEN (also TLS EOF
  * without close_notify: failure says so). */
 static inline ssize_t stream_read(struct stream *s, void *buf, size_t size) { return s->ops->read(s, buf, size); }
+/* After a read of > 0 bytes: it took all there was. Another read would say AGAIN, and cost as much as this one. */
+static inline bool stream_is_drained(const struct stream *s) { return s->is_drained; }
 /* How many bytes were taken, maybe 0, or STREAM_BROKEN. When fewer than given, WRITABLE will come. */
 static inline ssize_t stream_write(struct stream *s, struct slice bytes) { return s->ops->write(s, bytes); }
 /* Whether READABLE is wanted. Starts on. Turning it on reports bytes that already wait inside. */

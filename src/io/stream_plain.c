@@ -91,6 +91,7 @@ static ssize_t plain_read(struct stream *stream, void *buf, size_t size) {
     do {
         n = recv(stream->fd, buf, size, 0);
     } while (n < 0 && errno == EINTR);
+    stream->is_drained = n > 0 && (size_t)n < size;
     if (n > 0) {
         return n;
     }

@@ -204,7 +204,11 @@ static void read_some(struct client *client) {
             client->eof_ms = now_of(client);
             return;
         }
+        bool was_all = stream_is_drained(client->stream);
         take(client, slice_make(client->worker->buffer, (size_t)n));
+        if (was_all) {
+            return;
+        }
     }
 }
 

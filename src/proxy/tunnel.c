@@ -84,7 +84,7 @@ static enum flow_result fill(struct tunnel *tunnel, struct flow *flow, bool *mor
     }
     *flow->count += (uint64_t)n;
     sbuf_append(&flow->waiting, slice_make(buffer, (size_t)n));
-    *more_out = true;
+    *more_out = !stream_is_drained(flow->from);
     return FLOW_OK;
 }
 

@@ -1,7 +1,7 @@
 /*
  * stream_tls: the server side of TLS as an io/stream. The proxy's client opens one for each accepted connection;
- * readiness comes from io/loop, bytes go by SSL_read and SSL_write directly on the socket. Owns the descriptor, the
- * SSL, the handshake's record and, until it is taken, the peer.
+ * readiness comes from io/loop, bytes go by SSL_read and SSL_write through bio.c, which makes few system calls of them.
+ * Owns the descriptor, the SSL, the handshake's record and, until it is taken, the peer.
  *
  *   HANDSHAKING --READY--> OPEN --read or write broke--> DEAD
  *        \------FAILED---------------------------------> DEAD
@@ -9,9 +9,11 @@
  * A step of a handshake takes as long as twenty requests: it is queued (io/loop), so that those who are connected do
  * not wait for those who would be. A handshake that has begun goes before one that has not.
  *
- * A read may have to wait until the socket can be written, and a write until it can be read; `read_waits` and
- * `write_waits` say for what. Bytes that OpenSSL holds decrypted make no socket readable, so reading triggers itself as
- * long as there are any.
+ * A read may have to wait until the socket can be written (OpenSSL answers a renewal of keys): `read_waits`. Bytes that
+ * OpenSSL or the BIO hold make no socket readable, so reading triggers itself as long as there are any.
+ *
+ * A write makes up to four records and sends them at once. The owner hears that they were taken when all of them are in
+ * the kernel: what it keeps until then is what a client is slow to take.
  */
 #include "tls/stream_tls.h"
 
@@ -27,6 +29,7 @@
 #include "io/stream_impl.h"
 
 #define RECORD_MAX 16384
+#define RECORDS_PER_SEND 4
 /* Input thrown away when a connection is closed: unread bytes would make the kernel send a reset, which may overtake
  * our last words. */
 #define DISCARD_MAX (256 * 1024)
@@ -52,11 +55,10 @@ struct stream_tls {
     struct loop_task step; /* of the handshake, when the socket is ready for it */
     bool has_begun;        /* a step has been done */
     bool has_waited;       /* not in the turn in which it was ready */
-    int handshake_waits;   /* LOOP_READ or LOOP_WRITE: what the next step of each waits for */
+    int handshake_waits;   /* LOOP_READ or LOOP_WRITE: what the next step waits for */
     int read_waits;
-    int write_waits;
     unsigned bare_records;     /* since data last came */
-    size_t retry_len;          /* bytes of a record that OpenSSL has begun to send: the next write starts with them */
+    size_t retry_len;          /* bytes whose records are made, but not sent: the next write starts with them */
     bool is_in_readable;       /* the owner is being told: what it leaves is looked at afterwards */
     bool is_read_over;         /* EOF or broken */
     bool is_discarding;        /* what comes is no longer decrypted */
@@ -73,7 +75,7 @@ static void update_interest(struct stream_tls *tls) {
         interest = tls->handshake_waits;
     } else if (tls->state == TLS_OPEN) {
         interest |= tls->wants_reading && !tls->is_read_over ? tls->read_waits : 0;
-        interest |= tls->wants_writable ? tls->write_waits : 0;
+        interest |= tls->wants_writable ? LOOP_WRITE : 0;
         interest |= tls->has_close_notify_due ? LOOP_WRITE : 0;
     }
     loop_watch_set(tls->watch, interest);
@@ -84,17 +86,28 @@ static void set_state(struct stream_tls *tls, enum tls_state state) {
     update_interest(tls);
 }
 
-/* Decrypted bytes inside OpenSSL are as good as a readable socket. */
+static BIO *bio_of(const struct stream_tls *tls) { return SSL_get_rbio(tls->ssl); }
+
+/* Bytes inside OpenSSL or the BIO are as good as a readable socket. */
+static bool has_pending(const struct stream_tls *tls) {
+    return !tls->is_discarding && (SSL_pending(tls->ssl) > 0 || socket_bio_holds(bio_of(tls)));
+}
+
 static void trigger_pending(struct stream_tls *tls) {
-    bool is_pending = !tls->is_discarding && SSL_pending(tls->ssl) > 0;
-    if (tls->state == TLS_OPEN && tls->wants_reading && !tls->is_read_over && is_pending) {
+    if (tls->state == TLS_OPEN && tls->wants_reading && !tls->is_read_over && has_pending(tls)) {
         loop_watch_trigger(tls->watch, LOOP_READ);
     }
 }
 
-/* ---- records ---- */
+/* OpenSSL judges a failure by its queue of errors, which is nearly always empty; emptying it again takes longer than to
+ * look. */
+static void forget_errors(void) {
+    if (ERR_peek_error() != 0) {
+        ERR_clear_error();
+    }
+}
 
-static BIO *bio_of(const struct stream_tls *tls) { return SSL_get_rbio(tls->ssl); }
+/* ---- records ---- */
 
 /* OpenSSL tells of every record that comes in. */
 static void count_record(int is_written, int version, int type, const void *bytes, size_t len, SSL *ssl, void *arg) {
@@ -152,6 +165,7 @@ static void step_handshake(void *arg) {
     }
     tls->has_begun = true;
     ERR_clear_error();
+    socket_bio_ready(bio_of(tls));
     socket_bio_allow_reads(bio_of(tls), READS_PER_CALL);
     int result = SSL_do_handshake(tls->ssl);
     int error = SSL_get_error(tls->ssl, result);
@@ -163,6 +177,9 @@ static void step_handshake(void *arg) {
     } else if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) {
         tls->handshake_waits = error == SSL_ERROR_WANT_READ ? LOOP_READ : LOOP_WRITE;
         update_interest(tls);
+        if (error == SSL_ERROR_WANT_READ && socket_bio_holds(bio_of(tls))) {
+            loop_watch_trigger(tls->watch, LOOP_READ);
+        }
     } else {
         bool is_gone = handshake_explain(tls->handshake, tls->ssl, error, socket_bio_errno(bio_of(tls)));
         tls->is_silent = is_gone && !tls->handshake->has_hello;
@@ -199,11 +216,13 @@ static ssize_t tls_read(struct stream *stream, void *buf, size_t size) {
     if (tls->is_read_over) {
         return STREAM_EOF;
     }
-    ERR_clear_error();
+    forget_errors();
     socket_bio_allow_reads(bio_of(tls), READS_PER_CALL);
+    stream->is_drained = false;
     int n = SSL_read(tls->ssl, buf, size > INT_MAX ? INT_MAX : (int)size);
     if (n > 0) {
         tls->bare_records = 0;
+        stream->is_drained = SSL_pending(tls->ssl) == 0 && socket_bio_is_drained(bio_of(tls));
         if (!tls->is_in_readable) {
             trigger_pending(tls);
         }
@@ -219,6 +238,9 @@ static ssize_t tls_read(struct stream *stream, void *buf, size_t size) {
     case SSL_ERROR_WANT_WRITE:
         tls->read_waits = error == SSL_ERROR_WANT_READ ? LOOP_READ : LOOP_WRITE;
         update_interest(tls);
+        if (error == SSL_ERROR_WANT_READ && !tls->is_in_readable) {
+            trigger_pending(tls);
+        }
         return STREAM_AGAIN;
     case SSL_ERROR_ZERO_RETURN:
         tls->is_read_over = true;
@@ -230,6 +252,45 @@ static ssize_t tls_read(struct stream *stream, void *buf, size_t size) {
     }
 }
 
+/* Makes records of the front of bytes and sends them. Returns how many bytes are in the kernel, or -1. */
+static ssize_t write_records(struct stream_tls *tls, struct slice bytes) {
+    size_t made = 0;
+    int error = SSL_ERROR_NONE;
+    forget_errors();
+    socket_bio_gather(bio_of(tls));
+    for (int i = 0; i < RECORDS_PER_SEND && made < bytes.len && error == SSL_ERROR_NONE; i++) {
+        size_t rest = bytes.len - made;
+        int n = SSL_write(tls->ssl, bytes.ptr + made, (int)(rest < RECORD_MAX ? rest : RECORD_MAX));
+        if (n > 0) {
+            made += (size_t)n;
+        } else {
+            error = SSL_get_error(tls->ssl, n);
+        }
+    }
+    enum bio_sent sent = socket_bio_send(bio_of(tls));
+    if (error != SSL_ERROR_NONE || sent == BIO_SENT_NEVER) {
+        break_off(tls, error != SSL_ERROR_NONE ? error : SSL_ERROR_SYSCALL);
+        return -1;
+    }
+    tls->retry_len = sent == BIO_SENT_ALL ? 0 : made;
+    return sent == BIO_SENT_ALL ? (ssize_t)made : 0;
+}
+
+/* The records that wait since an earlier write; likewise. */
+static ssize_t write_rest(struct stream_tls *tls) {
+    size_t made = tls->retry_len;
+    enum bio_sent sent = socket_bio_send_rest(bio_of(tls));
+    if (sent == BIO_SENT_NEVER) {
+        break_off(tls, SSL_ERROR_SYSCALL);
+        return -1;
+    }
+    if (sent == BIO_SENT_PART) {
+        return 0;
+    }
+    tls->retry_len = 0;
+    return (ssize_t)made;
+}
+
 static ssize_t tls_write(struct stream *stream, struct slice bytes) {
     struct stream_tls *tls = tls_of(stream);
     if (tls->state == TLS_DEAD || tls->is_write_over) {
@@ -238,23 +299,14 @@ static ssize_t tls_write(struct stream *stream, struct slice bytes) {
     INVARIANT(bytes.len >= tls->retry_len); /* what was not taken has to come again */
     size_t done = 0;
     while (tls->state == TLS_OPEN && done < bytes.len) {
-        size_t rest = bytes.len - done;
-        int chunk = tls->retry_len > 0 ? (int)tls->retry_len : (int)(rest < RECORD_MAX ? rest : RECORD_MAX);
-        ERR_clear_error();
-        int n = SSL_write(tls->ssl, bytes.ptr + done, chunk);
-        tls->retry_len = 0;
-        if (n > 0) {
-            done += (size_t)n;
-            continue;
-        }
-        int error = SSL_get_error(tls->ssl, n);
-        if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE) {
-            break_off(tls, error);
+        ssize_t n = tls->retry_len > 0 ? write_rest(tls) : write_records(tls, slice_after(bytes, done));
+        if (n < 0) {
             return STREAM_BROKEN;
         }
-        tls->retry_len = (size_t)chunk;
-        tls->write_waits = error == SSL_ERROR_WANT_READ ? LOOP_READ : LOOP_WRITE;
-        break;
+        if (n == 0) {
+            break;
+        }
+        done += (size_t)n;
     }
     if (done < bytes.len) {
         tls->wants_writable = true;
@@ -356,18 +408,20 @@ static void on_ready(void *arg, int ready) {
         loop_queue(tls->base.loop, &tls->step, tls->has_begun);
         return;
     }
+    if (ready & LOOP_READ) {
+        socket_bio_ready(bio_of(tls));
+    }
     if (tls->has_close_notify_due && (ready & LOOP_WRITE)) {
         send_close_notify(tls);
     }
-    if (tls->wants_writable && (ready & tls->write_waits)) {
+    if (tls->wants_writable && (ready & LOOP_WRITE)) {
         tls->wants_writable = false;
-        tls->write_waits = LOOP_WRITE;
         if (!stream_emit(&tls->base, STREAM_WRITABLE)) {
             return;
         }
         update_interest(tls);
     }
-    bool is_readable = (ready & tls->read_waits) || ((ready & LOOP_READ) && SSL_pending(tls->ssl) > 0);
+    bool is_readable = (ready & tls->read_waits) || ((ready & LOOP_READ) && has_pending(tls));
     if (tls->state == TLS_OPEN && tls->wants_reading && !tls->is_read_over && is_readable) {
         tls->read_waits = LOOP_READ;
         tls->is_in_readable = true;
@@ -388,7 +442,6 @@ struct stream *stream_tls_accept(struct loop *loop, int fd, struct tls_profile *
     tls->handshake = handshake_new(profile, select, owner);
     tls->wants_reading = true;
     tls->handshake_waits = tls->read_waits = LOOP_READ;
-    tls->write_waits = LOOP_WRITE;
     tls->ssl = SSL_new(tls_profile_ctx(profile));
     INVARIANT(tls->ssl);
     SSL_set_app_data(tls->ssl, tls->handshake);

@@ -255,8 +255,8 @@ static void read_response(struct link *link) {
             end_input(link, n == STREAM_BROKEN);
             return;
         }
-        /* A short read was all there is: asking again would only cost a call. */
-        goes_on = n > 0 && take(link, slice_make(link->pool->read_buffer, (size_t)n)) && (size_t)n == size;
+        bool was_all = n < 0 || stream_is_drained(link->stream);
+        goes_on = n > 0 && take(link, slice_make(link->pool->read_buffer, (size_t)n)) && !was_all;
     }
     if (is_lease(link, lease)) {
         restart_read_timeout(link);

@@ -289,6 +289,67 @@ START_TEST(reading_switched_off_and_on_reports_what_waits_inside) {
 }
 END_TEST
 
+/* What one recv() brought for a connection that stopped reading is still its own when others have read. */
+START_TEST(connections_that_take_turns_do_not_mix) {
+    enum { CONNS = 3, PIECE = 9000, PIECES = 3, STEP = 2000 };
+    struct conn conns[CONNS];
+    struct conn_plan plan = plain_plan(_i);
+    char piece[PIECE], buf[STEP];
+    size_t received[CONNS] = {0}, rest = (size_t)CONNS * PIECES * PIECE;
+    for (int i = 0; i < CONNS; i++) {
+        conn_do(&conns[i], rig, &plan);
+        memset(piece, 'a' + i, sizeof piece);
+        for (int j = 0; j < PIECES; j++) {
+            ck_assert_int_eq(SSL_write(conns[i].ssl, piece, PIECE), PIECE);
+        }
+    }
+    for (int turn = 0; turn < 1000 && rest > 0; turn++) {
+        for (int i = 0; i < CONNS; i++) {
+            ssize_t n = stream_read(conns[i].stream, buf, sizeof buf);
+            for (ssize_t k = 0; k < n; k++) {
+                ck_assert_int_eq(buf[k], 'a' + i);
+            }
+            received[i] += n > 0 ? (size_t)n : 0;
+            rest -= n > 0 ? (size_t)n : 0;
+        }
+        if (turn == 1) { /* with bytes of its own in the middle of the line */
+            rest -= (size_t)PIECES * PIECE - received[1];
+            conn_fini(&conns[1]);
+            conn_do(&conns[1], rig, &plan);
+        }
+        loop_turn(rig->loop, 0);
+    }
+    ck_assert_uint_eq(rest, 0);
+    ck_assert_uint_eq(received[0], (size_t)PIECES * PIECE);
+    ck_assert_uint_eq(received[2], (size_t)PIECES * PIECE);
+    for (int i = 0; i < CONNS; i++) {
+        ck_assert_int_eq(stream_read(conns[i].stream, buf, sizeof buf), STREAM_AGAIN);
+        conn_fini(&conns[i]);
+    }
+}
+END_TEST
+
+START_TEST(a_read_that_took_all_says_so) {
+    struct conn conn;
+    struct conn_plan plan = plain_plan(_i);
+    char buf[16];
+    conn_do(&conn, rig, &plan);
+    ck_assert_int_eq(SSL_write(conn.ssl, "0123456789", 10), 10);
+    conn_step(&conn);
+    ck_assert_int_eq(stream_read(conn.stream, buf, 4), 4);
+    ck_assert(!stream_is_drained(conn.stream));
+    ck_assert_int_eq(stream_read(conn.stream, buf, sizeof buf), 6);
+    ck_assert(stream_is_drained(conn.stream));
+    ck_assert_int_eq(stream_read(conn.stream, buf, sizeof buf), STREAM_AGAIN);
+    conn.readable = 0;
+    ck_assert_int_eq(SSL_write(conn.ssl, "ab", 2), 2);
+    conn_step(&conn);
+    ck_assert_int_gt(conn.readable, 0);
+    ck_assert_int_eq(stream_read(conn.stream, buf, sizeof buf), 2);
+    conn_fini(&conn);
+}
+END_TEST
+
 START_TEST(close_notify_is_eof_and_its_absence_is_broken) {
     struct conn conn;
     struct conn_plan plan = plain_plan(_i);
@@ -622,6 +683,8 @@ Suite *tls_stream_tls_suite(void) {
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_loop_test(tcase, bytes_go_both_ways_with_backpressure, 0, VERSION_COUNT);
     tcase_add_loop_test(tcase, reading_switched_off_and_on_reports_what_waits_inside, 0, VERSION_COUNT);
+    tcase_add_loop_test(tcase, connections_that_take_turns_do_not_mix, 0, VERSION_COUNT);
+    tcase_add_loop_test(tcase, a_read_that_took_all_says_so, 0, VERSION_COUNT);
     tcase_add_loop_test(tcase, close_notify_is_eof_and_its_absence_is_broken, 0, VERSION_COUNT);
     tcase_add_loop_test(tcase, garbage_after_the_handshake_breaks_the_stream, 0, VERSION_COUNT);
     tcase_add_test(tcase, sec_41_records_without_data_cannot_hold_up_the_loop);
