@@ -41,6 +41,7 @@ struct child {
     pid_t pid;               /* 0: no process */
     struct channel *channel; /* or NULL */
     int64_t started_ms, heard_ms;
+    int64_t ended_us;     /* the one before it ended then; 0: there was none, or it was told of */
     unsigned short_lives; /* in a row */
     int exit_status;      /* of waitpid */
     struct loop_timer *again, *deadline;

@@ -46,7 +46,8 @@ MUST_CHECK bool sockets_send(const struct sockets *sockets, const struct generat
 /* All that are listening, for a successor: at most max; names: one line each, the configured address. */
 size_t sockets_export(const struct sockets *sockets, int *fds_out, size_t max, struct sbuf *names);
 
-/* The variable in which a successor finds the names. */
+/* The variable that names the descriptor in which a successor finds the names: sealed memory. */
 #define SOCKETS_NAMES_VARIABLE "SALLYPORT_LISTENERS"
+#define SOCKETS_NAMES_MAX ((size_t)512 * 1024)
 
 #endif

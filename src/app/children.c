@@ -67,6 +67,7 @@ static void end_if_over(struct child *child) {
 void child_reaped(struct child *child, int status) {
     child->pid = 0;
     child->exit_status = status;
+    child->ended_us = clock_mono_us();
     end_if_over(child);
 }
 
@@ -186,9 +187,18 @@ void child_start_again(struct child *child) {
         wait_for_next_try(child);
 }
 
-void child_forget(struct child *child) { set_state(child, CHILD_ABSENT); }
+void child_forget(struct child *child) {
+    set_state(child, CHILD_ABSENT);
+    child->ended_us = 0;
+}
 
-void child_set_serving(struct child *child) { set_state(child, CHILD_SERVING); }
+void child_set_serving(struct child *child) {
+    set_state(child, CHILD_SERVING);
+    if (child->ended_us > 0)
+        log_info("%s (pid %d) serves, %.1f ms after the one before it ended", child_name(child), (int)child->pid,
+                 (double)(clock_mono_us() - child->ended_us) / 1000);
+    child->ended_us = 0;
+}
 
 void child_set_leaving(struct child *child, int64_t timeout_ms) {
     set_state(child, CHILD_LEAVING);

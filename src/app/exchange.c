@@ -2,7 +2,7 @@
  * exchange: from one generation to the next without any worker being alone with either of them.
  *
  *   IDLE --BEGIN from control--> COLLECTING --END: sockets bound, every worker asked--> PREPARING --all PREPARED-->
- * COMMITTING --all IN_FORCE--> IDLE ^                               | an item is wrong | FAILED, a worker's end, 10 s
+ * COMMITTING --all IN_FORCE--> IDLE ^                               | an item is wrong | FAILED, a worker's end, time
  * `-- COMMITTED to control
  *    `------- REJECTED to control ---+------------------------------ ABORT ----------------'
  *
@@ -15,16 +15,19 @@
 #include "master_priv.h"
 
 #define PREPARE_MS 10000
+#define START_MS 300000 /* nobody is served yet: better late than never */
 #define COMMIT_MS 5000
 
-static void set_state(struct exchange *exchange, enum exchange_state state) {
+static void set_state(struct master *master, enum exchange_state state) {
+    struct exchange *exchange = &master->exchange;
+    bool is_start = master->in_force.number == 0;
     static const int64_t times[] = {
         [EXCHANGE_COLLECTING] = PREPARE_MS, [EXCHANGE_PREPARING] = PREPARE_MS, [EXCHANGE_COMMITTING] = COMMIT_MS};
     exchange->state = state;
     if (state == EXCHANGE_IDLE)
         loop_timer_cancel(exchange->timer);
     else
-        loop_timer_set(exchange->timer, times[state]);
+        loop_timer_set(exchange->timer, is_start ? START_MS : times[state]);
 }
 
 static bool is_awaited(const struct master *master) {
@@ -53,7 +56,7 @@ void exchange_reject(struct master *master, const char *why) {
     uint64_t number = exchange->next.number;
     if (exchange->state != EXCHANGE_COLLECTING && exchange->state != EXCHANGE_PREPARING)
         return;
-    set_state(exchange, EXCHANGE_IDLE);
+    set_state(master, EXCHANGE_IDLE);
     for (size_t i = 0; i < GENERATION_WORKERS_MAX; i++)
         abort_worker(master, &master->workers[i], number);
     sockets_rollback(&master->sockets);
@@ -81,13 +84,13 @@ static void on_timeout(void *arg) {
                 exchange_in_force(master, &master->workers[i]);
         return;
     }
-    exchange_reject(master, "not every worker was ready within 10 s");
+    exchange_reject(master, "not every worker was ready in time");
 }
 
 /* ---- going on ---- */
 
 static void finish(struct master *master) {
-    set_state(&master->exchange, EXCHANGE_IDLE);
+    set_state(master, EXCHANGE_IDLE);
     /* Before control says that the generation is in force, master's own words about it are to be read. */
     (void)logpipe_writer_flush(master->log_writer);
     control_tell(master, &(struct ipc_message){.type = IPC_COMMITTED, .number = master->in_force.number});
@@ -103,7 +106,7 @@ static void commit(struct master *master) {
     master->in_force = *next;
     generation_init(next);
     sockets_commit(&master->sockets, &master->in_force);
-    set_state(&master->exchange, EXCHANGE_COMMITTING);
+    set_state(master, EXCHANGE_COMMITTING);
     for (size_t i = 0; i < GENERATION_WORKERS_MAX; i++) {
         struct worker_slot *slot = &master->workers[i];
         if (!child_is_alive(&slot->child) || slot->child.state == CHILD_LEAVING)
@@ -134,7 +137,7 @@ void exchange_in_force(struct master *master, struct worker_slot *slot) {
 static void ask_all(struct master *master) {
     const struct generation *next = &master->exchange.next;
     bool is_first = master->in_force.number == 0;
-    set_state(&master->exchange, EXCHANGE_PREPARING);
+    set_state(master, EXCHANGE_PREPARING);
     for (size_t i = 0; i < next->workers; i++) {
         struct worker_slot *slot = &master->workers[i];
         if (slot->child.state == CHILD_ABSENT)
@@ -174,7 +177,7 @@ void exchange_take(struct master *master, struct ipc_message *message) {
     if (exchange->state != (is_begin ? EXCHANGE_IDLE : EXCHANGE_COLLECTING) || master->state > MASTER_SERVING)
         return;
     if (is_begin)
-        set_state(exchange, EXCHANGE_COLLECTING);
+        set_state(master, EXCHANGE_COLLECTING);
     (void)generation_take(&exchange->next, message);
     if (message->type == IPC_GENERATION_END)
         prepare(master);

@@ -75,7 +75,9 @@ void master_fail(struct master *master, int status) {
 void master_stop(struct master *master, bool is_replaced) {
     if (master->state >= MASTER_DRAINING)
         return;
-    notify_send("STOPPING=1");
+    /* After a hand-over the service is the successor, and goes on. */
+    if (!is_replaced)
+        notify_send("STOPPING=1");
     upgrade_cancel(&master->upgrade);
     exchange_reject(master, "the gateway is stopping");
     if (master->state == MASTER_STARTING) {

@@ -4,6 +4,7 @@
  */
 #include "app/sockets.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include "app/notify.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/memfd.h"
 #include "io/acceptor.h"
 
 struct socket_address {
@@ -25,15 +27,32 @@ struct socket_address {
 
 /* ---- what was handed in ---- */
 
+/* What a predecessor says of its sockets; NULL if nobody did. */
+static char *take_names(void) {
+    const char *text = getenv(SOCKETS_NAMES_VARIABLE);
+    struct slice bytes = SLICE_NONE;
+    struct err err;
+    char *names = NULL, *end;
+    long fd = text ? strtol(text, &end, 10) : -1;
+    if (fd > STDERR_FILENO && fd <= INT_MAX && *end == '\0') {
+        if (memfd_map_sealed((int)fd, SOCKETS_NAMES_MAX, &bytes, &err) == 0)
+            names = mem_strndup(bytes.ptr, bytes.len);
+        else
+            log_warning("the listeners' names: %s", err.text);
+        memfd_unmap(&bytes);
+        (void)close((int)fd);
+    }
+    (void)unsetenv(SOCKETS_NAMES_VARIABLE);
+    return names;
+}
+
 void sockets_init(struct sockets *sockets) {
     int *fds = NEW_ARRAY(int, SOCKETS_INHERITED_MAX);
     struct addr *addrs = NEW_ARRAY(struct addr, SOCKETS_INHERITED_MAX);
     *sockets = (struct sockets){.names = NULL};
     list_init(&sockets->addresses);
     size_t count = notify_listen_fds(fds, addrs, SOCKETS_INHERITED_MAX);
-    const char *names = getenv(SOCKETS_NAMES_VARIABLE);
-    char *rest = sockets->names = names ? mem_strdup(names) : NULL;
-    (void)unsetenv(SOCKETS_NAMES_VARIABLE);
+    char *rest = sockets->names = take_names();
     sockets->inherited = NEW_ARRAY(struct inherited_socket, count);
     sockets->inherited_count = count;
     for (size_t i = 0; i < count; i++)

@@ -17,11 +17,12 @@
 #include "app/notify.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/memfd.h"
 
 #define VARIABLE "SALLYPORT_UPGRADE" /* "PIPE KEYS": two descriptors */
 #define FIRST_FD 3
 #define WAIT_MS 60000
-#define NAMES_MAX ((size_t)512 * 1024)
+#define OTHER_FDS 3 /* beside the sockets: pipe, keys, names */
 #define PID_TEXT_SIZE 32
 
 extern char **environ;
@@ -135,7 +136,7 @@ static bool is_ours(const char *variable) {
     return false;
 }
 
-static void make_environment(struct handover *handover, struct sbuf *names) {
+static void make_environment(struct handover *handover) {
     size_t count = 0;
     while (environ[count])
         count++;
@@ -144,8 +145,8 @@ static void make_environment(struct handover *handover, struct sbuf *names) {
     int pipe = FIRST_FD + (int)handover->socket_count;
     *to++ = handover->pid_text;
     *to++ = mem_printf("LISTEN_FDS=%zu", handover->socket_count);
-    *to++ = mem_printf(SOCKETS_NAMES_VARIABLE "=%s", sbuf_text(names));
     *to++ = mem_printf(VARIABLE "=%d %d", pipe, pipe + 1);
+    *to++ = mem_printf(SOCKETS_NAMES_VARIABLE "=%d", pipe + 2);
     for (size_t i = 0; i < count; i++)
         if (!is_ours(environ[i]))
             *to++ = environ[i];
@@ -162,21 +163,35 @@ static void handover_fini(struct handover *handover) {
     mem_free(handover->environment);
 }
 
+/* The names of the sockets in their order: as a file, since a variable holds 128 KiB at most. */
+static int seal_names(const struct sockets *sockets, struct handover *handover, struct err *err) {
+    struct sbuf names;
+    sbuf_init(&names, SOCKETS_NAMES_MAX);
+    handover->socket_count = sockets_export(sockets, handover->fds, SOCKETS_INHERITED_MAX, &names);
+    int fd = names.overflow ? err_set(err, "the listeners' names are too long") : 0;
+    if (fd == 0)
+        fd = memfd_seal("listeners", sbuf_slice(&names), err);
+    sbuf_fini(&names);
+    return fd;
+}
+
 /* Copies out of the way of the numbers that they are to have. */
 static int copy_descriptors(struct handover *handover, const struct sockets *sockets, int pipe, int keys,
-                            struct sbuf *names, struct err *err) {
-    handover->fds = NEW_ARRAY(int, SOCKETS_INHERITED_MAX + 2);
-    handover->socket_count = sockets_export(sockets, handover->fds, SOCKETS_INHERITED_MAX, names);
-    size_t count = handover->socket_count + 2;
-    handover->fds[count - 2] = pipe;
-    handover->fds[count - 1] = keys;
-    for (; handover->fd_count < count; handover->fd_count++) {
+                            struct err *err) {
+    handover->fds = NEW_ARRAY(int, SOCKETS_INHERITED_MAX + OTHER_FDS);
+    int names = seal_names(sockets, handover, err), status = names < 0 ? -1 : 0;
+    size_t count = handover->socket_count + OTHER_FDS;
+    const int others[OTHER_FDS] = {pipe, keys, names};
+    memcpy(handover->fds + handover->socket_count, others, sizeof others);
+    for (; handover->fd_count < count && status == 0; handover->fd_count++) {
         int *fd = &handover->fds[handover->fd_count];
         *fd = fcntl(*fd, F_DUPFD_CLOEXEC, FIRST_FD + (int)count);
         if (*fd < 0)
-            return err_set(err, "no descriptor is free");
+            status = err_set(err, "no descriptor is free");
     }
-    return 0;
+    if (names >= 0)
+        (void)close(names);
+    return status;
 }
 
 /* In the new process. */
@@ -192,12 +207,10 @@ static void become(struct handover *handover, const char *path) {
 static pid_t start_successor(const struct program *program, const struct sockets *sockets, int pipe, int keys,
                              struct err *err) {
     struct handover handover = {.fds = NULL};
-    struct sbuf names;
     pid_t pid = -1;
     char run[] = "run", option[] = "-c", *path = mem_strdup(program->path), *config = mem_strdup(program->config_path);
-    sbuf_init(&names, NAMES_MAX);
-    if (copy_descriptors(&handover, sockets, pipe, keys, &names, err) == 0) {
-        make_environment(&handover, &names);
+    if (copy_descriptors(&handover, sockets, pipe, keys, err) == 0) {
+        make_environment(&handover);
         char *argv[] = {path, run, option, config, NULL};
         memcpy(handover.argv, argv, sizeof argv);
         pid = fork();
@@ -209,7 +222,6 @@ static pid_t start_successor(const struct program *program, const struct sockets
             (void)err_set(err, "%s", strerror(errno));
     }
     handover_fini(&handover);
-    sbuf_fini(&names);
     mem_free(path);
     mem_free(config);
     return pid;
