@@ -33,7 +33,7 @@ struct generation {
     unsigned workers;
     int64_t shutdown_timeout_ms;
     char level[16];
-    int document, secrets;
+    int document, secrets, controls_secrets;
     struct generation_crl *crls;
     size_t crl_count;
     struct generation_listener *listeners;
@@ -47,9 +47,9 @@ void generation_fini(struct generation *generation);
 /* Takes an item in; GENERATION_BEGIN starts afresh. What is wrong is kept in fault. Returns false for a message that is
  * no item. */
 bool generation_take(struct generation *generation, struct ipc_message *message);
-/* Sends BEGIN, document, secrets and CRLs; false: the channel is full. */
+/* To a worker: BEGIN, document, its secrets and CRLs; false: the channel is full. */
 MUST_CHECK bool generation_send(const struct generation *generation, struct channel *channel);
-/* The same with the listeners' addresses and END: between master and control. */
+/* The same with control's secrets, the listeners' addresses and END: between master and control. */
 MUST_CHECK bool generation_send_whole(const struct generation *generation, struct channel *channel);
 
 /* Control: seals what was resolved. A list that previous (the generation in force, or NULL) has too is the same memory

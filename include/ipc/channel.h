@@ -26,7 +26,8 @@
     /* control to master: a generation, item by item, then END; master to worker: the same, then PREPARE */ \
     X(GENERATION_BEGIN, "number = generation; value = workers; text = shutdown timeout in ms and the error log's level") \
     X(DOCUMENT, "fd = sealed resolved document") \
-    X(SECRETS, "fd = sealed secrets, all of them: digest (64 bytes), size (8 bytes), bytes") \
+    X(SECRETS, "fd = sealed secrets that workers need: digest (64 bytes), size (8 bytes), bytes") \
+    X(CONTROLS_SECRETS, "fd = the same of those that only control needs: kept by master for the next control") \
     X(CRL, "fd = sealed index (crl_bytes); number = which memory it is; text = digest of the file") \
     X(LISTENER, "text = address as configured; master to worker also: fd = socket, value = its index; a worker may have several of one address") \
     X(GENERATION_END, "") \

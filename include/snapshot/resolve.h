@@ -14,6 +14,7 @@ struct secret {
     char digest[65];
     char *bytes; /* wiped on free */
     size_t size;
+    bool is_controls; /* no worker needs it, so none gets it */
 };
 
 struct resolved_crl {

@@ -17,12 +17,13 @@ static void close_fd(int *fd) {
 }
 
 void generation_init(struct generation *generation) {
-    *generation = (struct generation){.document = -1, .secrets = -1};
+    *generation = (struct generation){.document = -1, .secrets = -1, .controls_secrets = -1};
 }
 
 void generation_close_fds(struct generation *generation) {
     close_fd(&generation->document);
     close_fd(&generation->secrets);
+    close_fd(&generation->controls_secrets);
     for (size_t i = 0; i < generation->crl_count; i++)
         close_fd(&generation->crls[i].fd);
 }
@@ -125,6 +126,10 @@ bool generation_take(struct generation *generation, struct ipc_message *message)
         close_fd(&generation->secrets);
         generation->secrets = take_fd(generation, message);
         break;
+    case IPC_CONTROLS_SECRETS:
+        close_fd(&generation->controls_secrets);
+        generation->controls_secrets = take_fd(generation, message);
+        break;
     case IPC_CRL:
         take_crl(generation, message);
         break;
@@ -166,7 +171,8 @@ bool generation_send(const struct generation *generation, struct channel *channe
 }
 
 bool generation_send_whole(const struct generation *generation, struct channel *channel) {
-    bool is_sent = generation_send(generation, channel);
+    bool is_sent = generation_send(generation, channel) &&
+                   send_fd(channel, IPC_CONTROLS_SECRETS, generation->controls_secrets);
     for (size_t i = 0; i < generation->listener_count && is_sent; i++) {
         struct ipc_message listener = {.type = IPC_LISTENER, .text = slice_of(generation->listeners[i].address)};
         is_sent = channel_send(channel, &listener);

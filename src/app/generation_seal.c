@@ -22,17 +22,20 @@
 
 /* ---- sealing ---- */
 
-static int seal_secrets(const struct resolved *resolved, struct err *err) {
+static int seal_secrets(const struct resolved *resolved, bool is_controls, struct err *err) {
     struct sbuf block;
     sbuf_init(&block, SECRETS_MAX);
     size_t size = 0;
     for (size_t i = 0; i < resolved->secret_count; i++)
-        size += DIGEST_SIZE + sizeof(uint64_t) + resolved->secrets[i].size;
+        if (resolved->secrets[i].is_controls == is_controls)
+            size += DIGEST_SIZE + sizeof(uint64_t) + resolved->secrets[i].size;
     /* At once: a buffer that moves as it grows would leave secrets behind. */
     if (size > 0 && !sbuf_reserve(&block, size))
         return err_set(err, "the private keys are larger than %zu bytes", SECRETS_MAX);
     for (size_t i = 0; i < resolved->secret_count; i++) {
         const struct secret *secret = &resolved->secrets[i];
+        if (secret->is_controls != is_controls)
+            continue;
         uint64_t secret_size = secret->size;
         sbuf_append(&block, slice_make(secret->digest, DIGEST_SIZE));
         sbuf_append(&block, slice_make(&secret_size, sizeof secret_size));
@@ -110,8 +113,9 @@ int generation_seal(struct generation *generation, struct resolved *resolved, co
     generation->document = memfd_seal("document", sbuf_slice(&resolved->document), err);
     if (generation->document < 0)
         return -1;
-    generation->secrets = seal_secrets(resolved, err);
-    if (generation->secrets < 0)
+    generation->secrets = seal_secrets(resolved, false, err);
+    generation->controls_secrets = generation->secrets < 0 ? -1 : seal_secrets(resolved, true, err);
+    if (generation->controls_secrets < 0)
         return -1;
     generation->crls = NEW_ARRAY(struct generation_crl, resolved->crl_count);
     for (size_t i = 0; i < resolved->crl_count; i++) {
@@ -150,8 +154,10 @@ static bool read_secret(struct slice *rest, struct secret *secret) {
     return true;
 }
 
-static int open_secrets(int fd, struct resolved *resolved, struct err *err) {
+static int open_secrets(int fd, bool is_controls, struct resolved *resolved, struct err *err) {
     struct slice content;
+    if (fd < 0) /* a worker gets none of control's */
+        return 0;
     if (memfd_map_sealed(fd, SECRETS_MAX, &content, err) != 0)
         return err_context(err, "the secrets");
     struct slice rest = content;
@@ -160,7 +166,7 @@ static int open_secrets(int fd, struct resolved *resolved, struct err *err) {
         size_t count = resolved->secret_count;
         if ((count & (count - 1)) == 0)
             resolved->secrets = mem_resize(resolved->secrets, (count ? 2 * count : 1) * sizeof *resolved->secrets);
-        resolved->secrets[count] = (struct secret){.bytes = NULL};
+        resolved->secrets[count] = (struct secret){.is_controls = is_controls};
         if (read_secret(&rest, &resolved->secrets[count]))
             resolved->secret_count++;
         else
@@ -200,7 +206,8 @@ int generation_open(struct generation *generation, const struct generation *prev
     if (generation->fault[0] != '\0')
         return err_set(err, "%s", generation->fault);
     if (open_document(generation->document, &resolved_out->document, err) == 0 &&
-        open_secrets(generation->secrets, resolved_out, err) == 0 &&
+        open_secrets(generation->secrets, false, resolved_out, err) == 0 &&
+        open_secrets(generation->controls_secrets, true, resolved_out, err) == 0 &&
         open_lists(generation, previous, resolved_out, err) == 0)
         return 0;
     resolved_fini(resolved_out);

@@ -55,6 +55,7 @@ int channel_fds_of(enum ipc_type type) {
     switch (type) {
     case IPC_DOCUMENT:
     case IPC_SECRETS:
+    case IPC_CONTROLS_SECRETS:
     case IPC_CRL:
     case IPC_LISTENER:
     case IPC_TICKET_KEYS:

@@ -110,7 +110,7 @@ void resolve_warn_dates(struct resolving *r, const struct cert_list *certs, stru
 
 /* ---- secrets ---- */
 
-static const struct secret *secret_find(const struct resolved *resolved, const char *digest) {
+static struct secret *secret_find(const struct resolved *resolved, const char *digest) {
     for (size_t i = resolved->secret_count; i > 0; i--) {
         if (strcmp(resolved->secrets[i - 1].digest, digest) == 0)
             return &resolved->secrets[i - 1];
@@ -123,7 +123,7 @@ struct slice resolved_secret(const struct resolved *resolved, const char *digest
     return secret ? slice_make(secret->bytes, secret->size) : SLICE_NONE;
 }
 
-static const struct secret *secret_add(struct resolving *r, struct slice bytes, const char *digest) {
+static struct secret *secret_add(struct resolving *r, struct slice bytes, const char *digest) {
     struct resolved *out = r->out;
     if (map_get(&r->secrets, slice_of(digest)))
         return secret_find(out, digest);
@@ -134,6 +134,7 @@ static const struct secret *secret_add(struct resolving *r, struct slice bytes, 
     memcpy(secret->digest, digest, sizeof(secret->digest));
     secret->bytes = mem_dup(bytes.ptr, bytes.len);
     secret->size = bytes.len;
+    secret->is_controls = true;
     map_put(&r->secrets, slice_of(arena_str(r->conf->arena, slice_of(digest))), secret->bytes);
     return secret;
 }
@@ -144,13 +145,13 @@ static struct slice trim_end(struct slice s) {
     return s;
 }
 
-const struct secret *resolve_secret(struct resolving *r, struct conf_file *file, const char *who, bool trim) {
+static struct secret *read_secret(struct resolving *r, struct conf_file *file, const char *who, bool trim) {
     if (!file->path.text)
         return NULL;
     struct sbuf content;
     sbuf_init(&content, PEM_SIZE_MAX);
     struct err err;
-    const struct secret *secret = NULL;
+    struct secret *secret = NULL;
     if (file_read(file->path.text, PEM_SIZE_MAX, &content, &err) < 0) {
         conf_error(r->messages, file->path.pos, "%s: %s %s", who, file->path.text, err.text);
     } else {
@@ -166,6 +167,17 @@ const struct secret *resolve_secret(struct resolving *r, struct conf_file *file,
         mem_wipe(content.data, content.cap);
     sbuf_fini(&content);
     return secret;
+}
+
+const struct secret *resolve_secret(struct resolving *r, struct conf_file *file, const char *who) {
+    struct secret *secret = read_secret(r, file, who, false);
+    if (secret)
+        secret->is_controls = false;
+    return secret;
+}
+
+const struct secret *resolve_controls_secret(struct resolving *r, struct conf_file *file, const char *who) {
+    return read_secret(r, file, who, true);
 }
 
 /* ---- the whole ---- */

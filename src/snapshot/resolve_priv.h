@@ -41,8 +41,10 @@ struct loaded_chain {
 struct loaded_chain *resolve_certificates(struct resolving *r, struct conf_file *file, const char *who,
                                           bool refuse_keys);
 /* Reads a secret; its digest goes to file, its bytes to the secrets. Returns them, valid as long as r->out; NULL after
- * an error. trim: without white space at its end. */
-const struct secret *resolve_secret(struct resolving *r, struct conf_file *file, const char *who, bool trim);
+ * an error. */
+const struct secret *resolve_secret(struct resolving *r, struct conf_file *file, const char *who);
+/* The same, of a secret that only control needs; without white space at its end. */
+const struct secret *resolve_controls_secret(struct resolving *r, struct conf_file *file, const char *who);
 /* Warns about certificates that have expired, soon will, or are not yet valid. */
 void resolve_warn_dates(struct resolving *r, const struct cert_list *certs, struct conf_pos pos, const char *who);
 

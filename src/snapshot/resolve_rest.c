@@ -53,7 +53,7 @@ static void resolve_admin(struct resolving *r) {
         conf_warning(r->messages, admin->address.pos,
                      "admin.address: '%s' can be reached from other machines, and is not encrypted",
                      admin->address.text);
-    (void)resolve_secret(r, &admin->token_file, "admin.token_file", true);
+    (void)resolve_controls_secret(r, &admin->token_file, "admin.token_file");
 }
 
 /* ---- what is fetched ---- */
@@ -86,8 +86,8 @@ static void resolve_alerts(struct resolving *r) {
         struct err err;
         if (webhook->url.text && fetch_check_url(webhook->url.text, &err) < 0)
             conf_error(r->messages, webhook->url.pos, "%s.url: %s", where, err.text);
-        const struct secret *secret = resolve_secret(r, &webhook->secret_file,
-                                                     arena_printf(r->conf->arena, "%s.secret_file", where), true);
+        const struct secret *secret =
+            resolve_controls_secret(r, &webhook->secret_file, arena_printf(r->conf->arena, "%s.secret_file", where));
         for (size_t j = 0; secret && j < secret->size; j++) {
             if (secret->bytes[j] <= 0x20 || secret->bytes[j] >= 0x7f) {
                 conf_error(r->messages, webhook->secret_file.path.pos,

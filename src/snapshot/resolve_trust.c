@@ -159,7 +159,7 @@ static struct keypair *load_keypair(struct resolving *r, struct conf_hostname *h
     struct conf_file *certificate = &hostname->certificates.items[index];
     struct conf_file *key = &hostname->private_keys.items[index];
     struct loaded_chain *chain = resolve_certificates(r, certificate, who, false);
-    const struct secret *secret = resolve_secret(r, key, who, false);
+    const struct secret *secret = resolve_secret(r, key, who);
     if (!chain || !secret)
         return NULL;
     struct err err;

@@ -3,6 +3,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 
@@ -163,3 +164,35 @@ def test_a_worker_of_an_ordinary_user_is_in_the_box(open_directory, program, cer
 
 def test_what_workers_are_called_stays_hidden():
     assert "sandbox-test" not in run("-h").stdout and "worker" not in run("-h").stdout
+
+
+def holds(pid, secret):
+    """Is this text anywhere in the process's memory?"""
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb") as memory:
+        for line in maps:
+            span, permissions = line.split()[:2]
+            start, end = (int(part, 16) for part in span.split("-"))
+            if "r" not in permissions or line.rstrip().endswith(("[vvar]", "[vsyscall]", "[vvar_vclock]")):
+                continue
+            memory.seek(start)
+            try:
+                if secret in memory.read(end - start):
+                    return True
+            except OSError:
+                pass
+    return False
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root can look into a worker")
+def test_what_only_control_needs_is_in_no_worker(tmp_path, certs):
+    """Also when it comes to a control that replaces one."""
+    secret = "token-" + os.urandom(12).hex()
+    (tmp_path / "token").write_text(secret + "\n")
+    text = basic_config(certs, more=f"workers: 1\nadmin: {{address: '127.0.0.1:0', token_file: {tmp_path / 'token'}}}\n")
+    with Gateway(tmp_path, text) as gateway:
+        assert gateway.get("app.test", credential=certs.alice).status == 200
+        control, worker = gateway.children()["control"], gateway.children()["worker 0"]
+        assert holds(control, secret.encode()) and not holds(worker, secret.encode())
+        os.kill(control, signal.SIGKILL)
+        wait_until(lambda: "control was restarted" in gateway.errors(), "another control")
+        assert holds(gateway.children()["control"], secret.encode()) and not holds(worker, secret.encode())
