@@ -23,6 +23,7 @@ struct tunnel;
 struct client {
     struct list node;       /* worker->clients */
     struct list judge_node; /* worker->to_judge, or alone */
+    struct list hello_node; /* worker->without_hello, or alone */
     struct worker *worker;
     uint64_t id;
     const char *listener; /* address as configured; lives as long as the process's listener table entry or is copied */

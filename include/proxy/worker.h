@@ -29,7 +29,8 @@ struct worker {
     void (*drained)(void *arg); /* when draining and the last client is gone */
     void *drained_arg;
     struct loop_timer *drain_timer;
-    struct list to_judge; /* struct client by judge_node: in progress when the snapshot was published */
+    struct list without_hello; /* struct client by hello_node: no ClientHello has come; the oldest first */
+    struct list to_judge;      /* struct client by judge_node: in progress when the snapshot was published */
     struct loop_timer *judge_timer;
     uint64_t next_client_id;
     char *buffer; /* WORKER_BUFFER_SIZE bytes that each read goes through; nothing stays in it */
@@ -59,7 +60,8 @@ struct worker *worker_new(const struct worker_source *source);
  * within 2 s, the pool forgets endpoints that are gone. Takes its own reference. */
 void worker_publish(struct worker *worker, struct snapshot *snapshot);
 /* A new connection. Refuses it (closes, counts, logs) beyond max_connections, connections_per_ip or
- * concurrent_handshakes. */
+ * concurrent_handshakes; in the last case a connection that has not sent its ClientHello goes in its place, of the same
+ * address if there is one, else the oldest (sec-41). */
 void worker_accept(struct worker *worker, const struct worker_listener *listener, int fd, const struct addr *peer);
 /* Graceful stop: idle connections close at once, requests finish within timeout_ms (0: no limit), then everything is
  * closed; drained() is called when the last is gone (maybe at once, from the loop). */

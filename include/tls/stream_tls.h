@@ -16,6 +16,8 @@
  * ClientHello (after HelloRetryRequest) must carry the same name or the handshake fails. */
 struct stream *stream_tls_accept(struct loop *loop, int fd, struct tls_profile *profile, tls_select_fn *select,
                                  stream_fn *fn, void *owner);
+/* Its handshake waits for a ClientHello, and nothing has come that was not looked at yet. A system call at most. */
+bool stream_tls_is_silent(const struct stream *stream);
 /* After READY; stays the stream's until taken. The caller that takes it frees it with peer_free. */
 struct peer *stream_tls_take_peer(struct stream *stream);
 

@@ -96,7 +96,7 @@ static const struct field limits_fields[] = {
     ROW(conf_limits, connections_per_ip, .name = "connections_per_ip", .type = FIELD_INT, .min = 0, .max = 10000000, .fallback = "0",
         .doc = "Client connections of one address; 0: no limit."),
     ROW(conf_limits, concurrent_handshakes, .name = "concurrent_handshakes", .type = FIELD_INT, .min = 0, .max = 10000000, .fallback = "0",
-        .doc = "Client connections whose TLS handshake is not over; 0: 1024 for each worker."),
+        .doc = "Client connections whose TLS handshake is not over; 0: 1024 for each worker. At the limit the oldest that sent no ClientHello makes room."),
     ROW(conf_limits, handshake_timeout_ms, .name = "handshake_timeout", .type = FIELD_DURATION, .min = 0, .max = HOURS, .fallback = "10s",
         .doc = "From accept to the end of the TLS handshake; 0: no limit."),
     ROW(conf_limits, header_timeout_ms, .name = "header_timeout", .type = FIELD_DURATION, .min = 0, .max = HOURS, .fallback = "10s",

@@ -50,6 +50,7 @@ void client_set_state(struct client *client, enum client_state state) {
         client->judge_at_ms = client->state_since_ms + JUDGE_MS;
     }
     if (client->state == CLIENT_HANDSHAKE && state != CLIENT_HANDSHAKE) {
+        list_remove(&client->hello_node);
         worker_handshake_over(client->worker);
     }
     client->state = state;
@@ -333,9 +334,10 @@ void client_exchange_done(struct client *client) {
 /* ---- TLS ---- */
 
 static enum reason select_host(void *owner, struct slice server_name, struct tls_host **host_out) {
-    const struct client *client = owner;
+    struct client *client = owner;
     const struct snapshot *snapshot = client->worker->snapshot;
     const struct hostname *hostname = NULL;
+    list_remove(&client->hello_node);
     if (server_name.ptr) {
         hostname = snapshot_hostname(snapshot, server_name);
     } else if (client->worker_listener->index < snapshot->listener_count) {
@@ -502,6 +504,7 @@ struct client *client_open(struct worker *worker, const struct worker_listener *
     client->accepted_us = clock_mono_us();
     list_init(&client->node);
     list_init(&client->judge_node);
+    list_init(&client->hello_node);
     sbuf_init(&client->in, (size_t)4 * WORKER_BUFFER_SIZE);
     client->timer = loop_timer_new(worker->loop, on_timer, client);
     loop_task_init(&client->reap, reap, client);

@@ -15,6 +15,7 @@
 #include "proxy/client.h"
 #include "proxy/flood.h"
 #include "proxy/observe.h"
+#include "tls/stream_tls.h"
 
 static const struct upstream *const *upstreams_of(const struct snapshot *snapshot) {
     return (const struct upstream *const *)snapshot->upstreams;
@@ -23,6 +24,12 @@ static const struct upstream *const *upstreams_of(const struct snapshot *snapsho
 /* Handshakes at a time for each worker, when the configuration does not say: what one can work off in about a second.
  */
 #define HANDSHAKES_PER_WORKER 1024
+
+/* Of those without a ClientHello so many are compared, and so many asked, when one has to go. */
+#define COMPARED_MAX 1024
+#define ASKED_MAX 16
+
+#define LIMIT_HANDSHAKES "concurrent_handshakes"
 
 /* So long may a turn go on with judging what is in progress after a change: others wait for their answers. */
 #define JUDGE_US 1000
@@ -48,6 +55,7 @@ struct worker *worker_new(const struct worker_source *source) {
     worker->flood = flood_new(source->loop, on_left_out, worker);
     list_init(&worker->clients);
     worker->drain_timer = loop_timer_new(source->loop, end_drain, worker);
+    list_init(&worker->without_hello);
     list_init(&worker->to_judge);
     worker->judge_timer = loop_timer_new(source->loop, judge_some, worker);
     worker->next_client_id = 1;
@@ -119,9 +127,43 @@ static const char *find_limit(struct worker *worker, const struct addr *peer) {
     }
     if (!limit_table_take_handshake(worker->limits, worker->index, handshakes)) {
         leave(worker, peer);
-        return "concurrent_handshakes";
+        return LIMIT_HANDSHAKES;
     }
     return NULL;
+}
+
+/* The oldest that has said nothing yet, of this address (NULL: of any); or NULL. */
+static struct client *find_silent(const struct worker *worker, const struct addr *peer) {
+    int compared = 0, asked = 0;
+    LIST_EACH (at, next, &worker->without_hello) {
+        struct client *client = LIST_ENTRY(at, struct client, hello_node);
+        if (compared++ == COMPARED_MAX || asked == ASKED_MAX) {
+            break;
+        }
+        if (peer && !slice_eq(address_of(&client->addr), address_of(peer))) {
+            continue;
+        }
+        asked++;
+        if (stream_tls_is_silent(client->stream)) {
+            return client;
+        }
+    }
+    return NULL;
+}
+
+/* Who says nothing does not keep out those who do. What a client sent is not thrown away: a flood of ClientHellos
+ * waits in line as it came. */
+static bool make_room(struct worker *worker, const struct addr *peer) {
+    struct client *silent = find_silent(worker, peer);
+    if (!silent) {
+        silent = find_silent(worker, NULL);
+    }
+    if (!silent) {
+        return false;
+    }
+    observe_refused(worker, silent->listener, &silent->addr, LIMIT_HANDSHAKES);
+    client_close(silent, false);
+    return true;
 }
 
 void worker_accept(struct worker *worker, const struct worker_listener *listener, int fd, const struct addr *peer) {
@@ -130,6 +172,9 @@ void worker_accept(struct worker *worker, const struct worker_listener *listener
         return;
     }
     const char *limit = find_limit(worker, peer);
+    if (limit && strcmp(limit, LIMIT_HANDSHAKES) == 0 && make_room(worker, peer)) {
+        limit = find_limit(worker, peer);
+    }
     if (limit) {
         observe_refused(worker, listener->address, peer, limit);
         (void)close(fd);
@@ -138,6 +183,7 @@ void worker_accept(struct worker *worker, const struct worker_listener *listener
     metric_add(METRIC_CONNECTIONS_TOTAL, 1, listener->address);
     struct client *client = client_open(worker, listener, fd, peer);
     list_push_back(&worker->clients, &client->node);
+    list_push_back(&worker->without_hello, &client->hello_node);
     worker->client_count++;
 }
 

@@ -153,6 +153,13 @@ static bool has_client_left(const struct stream_tls *tls) {
            (client.revents & (POLLRDHUP | POLLHUP | POLLERR));
 }
 
+bool stream_tls_is_silent(const struct stream *stream) {
+    const struct stream_tls *tls = tls_of_const(stream);
+    struct pollfd client = {.fd = tls->base.fd, .events = POLLIN};
+    return tls->state == TLS_HANDSHAKING && !tls->handshake->has_hello && !loop_task_waits(&tls->step) &&
+           poll(&client, 1, 0) == 0;
+}
+
 static void step_handshake(void *arg) {
     struct stream_tls *tls = arg;
     if (has_client_left(tls)) {

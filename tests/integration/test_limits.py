@@ -64,6 +64,20 @@ def raw_connections(gateway, count, address="127.0.0.1"):
             for _ in range(count)]
 
 
+def begun(gateway, count, address="127.0.0.1"):
+    """Connections that sent their ClientHello and then nothing."""
+    made = raw_connections(gateway, count, address)
+    for s in made:
+        hello = ssl.MemoryBIO()
+        tls = client_context().wrap_bio(ssl.MemoryBIO(), hello, server_hostname="open.test")
+        with contextlib.suppress(ssl.SSLWantReadError):
+            tls.do_handshake()
+        s.sendall(hello.read())
+    for s in made:
+        assert s.recv(1)
+    return made
+
+
 def handshaking(gateway):
     return gateway.metric("sallyport_connections", state="handshake")
 
@@ -116,7 +130,7 @@ def test_concurrent_handshakes_are_limited_and_those_who_are_connected_served(li
     connected, refused = open_many(gateway, 15)  # one after the other: never ten at a time
     assert refused == 0
     wait_until(lambda: handshaking(gateway) == 0, "all of them are over")
-    stalled = raw_connections(gateway, 10)
+    stalled = begun(gateway, 10)
     wait_until(lambda: handshaking(gateway) == 10, "ten handshakes have begun")
     assert open_from(gateway, "127.0.0.1") is None
     assert gateway.audit(event="connection_refused")[0]["limit"] == "concurrent_handshakes"
@@ -128,6 +142,22 @@ def test_concurrent_handshakes_are_limited_and_those_who_are_connected_served(li
         connected.append(opens(gateway))
     close_all([*stalled, *connected])
     wait_until(lambda: handshaking(gateway) == 0, "no handshake is left")
+
+
+def test_sec_41_silent_connections_keep_nobody_out(certs, gateway_of):
+    gateway = gateway_of(config(certs, "concurrent_handshakes: 20").replace("workers: 2", "workers: 1"))
+    early = raw_connections(gateway, 1, "127.0.0.3")
+    silent = raw_connections(gateway, 60, "127.0.0.2")
+    wait_until(lambda: gateway.metric(REFUSED, limit="concurrent_handshakes") == 41, "41 had to go")
+    assert handshaking(gateway) == 20
+    # Those of the address that floods went first, the oldest of them; who came before is still there.
+    gone = gateway.audit(event="connection_refused")
+    assert {(x["reason"], x["limit"], x["client_ip"]) for x in gone} == \
+        {("connection_limit", "concurrent_handshakes", "127.0.0.2")}
+    connected = [open_from(gateway, "127.0.0.1") for _ in range(30)]
+    assert all(is_served(c) for c in connected)
+    assert all(s.recv(1) == b"" for s in silent[:41])
+    close_all([*early, *silent, *connected])
 
 
 def test_sec_41_a_handshake_that_does_not_come_is_ended_counted_and_logged(limited):
