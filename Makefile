@@ -133,6 +133,7 @@ help:
 	@echo 'fuzz         the fuzz targets, FUZZ_SECONDS=$(FUZZ_SECONDS) each; fuzz-replay: their corpus only'
 	@echo 'bench        CPU per operation beside nginx and haproxy (BENCH_SCENARIOS=quick|all|names, BENCH_ROUNDS=$(BENCH_ROUNDS))'
 	@echo 'bench-micro  what single steps of a request cost; bench-gate: their instructions against the budget'
+	@echo 'bench-forged instructions of a verification, good and forged, with and without a CRL of a million entries'
 	@echo 'bench-growth cost of an operation against hostnames, policies, CRL entries, connections (BENCH_GROWTH=names)'
 	@echo 'budget       write the budget of instructions anew, after reading docs/performance.md'
 	@echo 'conformance  NIST PKITS and x509-limbo through `sallyport verify` (CONFORMANCE=DIR, see docs/conformance.md)'
@@ -251,7 +252,8 @@ $(BUILD)/bench/load: $(call bench_objects,load load_options measure)
 $(BUILD)/bench/origin: $(call bench_objects,origin)
 $(BUILD)/bench/micro: $(call bench_objects,micro measure) $(ARCHIVES)
 $(BUILD)/bench/gate_worker: $(call bench_objects,gate_worker) $(ARCHIVES)
-$(BENCH_LOAD) $(BENCH_INSIDE):
+$(BUILD)/bench/forged: $(call bench_objects,forged) $(call archives,support) $(ARCHIVES)
+$(BENCH_LOAD) $(BENCH_INSIDE) $(BUILD)/bench/forged:
 	@mkdir -p $(@D)
 	$(call say,$@)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
@@ -275,6 +277,11 @@ bench-growth: $(PROGRAM) $(BENCH_LOAD) $(BENCH_INSIDE)
 # Instructions of fixed work against tests/bench/budget.json; part of `make test`.
 bench-gate budget: $(BENCH_LOAD) $(BENCH_INSIDE)
 	@$(PYTHON) tests/bench/gate.py --build $(BUILD)/bench $(if $(filter budget,$@),--renew)
+
+# Instructions of a verification, good and forged.
+.PHONY: bench-forged
+bench-forged: $(BUILD)/bench/forged
+	@$(PYTHON) tests/bench/forged.py --build $(BUILD)/bench
 
 # --- whole tests ---------------------------------------------------------------------------------------------------
 

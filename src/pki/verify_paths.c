@@ -25,27 +25,61 @@ static bool is_twin(const struct path_choice *choice, const struct cert *cert, c
            X509_NAME_cmp(X509_get_subject_name(cert_x509(cert)), X509_get_subject_name(cert_x509(other))) == 0;
 }
 
-static bool has_twin(const struct judgement *judgement, const struct cert *cert) {
+static bool has_same_key(const struct cert *cert, const struct cert *other) {
+    const EVP_PKEY *key = X509_get0_pubkey(cert_x509(cert)), *second = X509_get0_pubkey(cert_x509(other));
+    return key != NULL && second != NULL && EVP_PKEY_eq(key, second) == 1;
+}
+
+/* new_key: one with the same key would not do. */
+static bool has_twin(const struct judgement *judgement, const struct cert *cert, bool new_key) {
     const struct cert_list *lists[] = {judgement->untrusted, &judgement->bundle->certs};
     for (size_t l = 0; l < 2; l++)
         for (size_t i = 0; lists[l] != NULL && i < lists[l]->count && (l > 0 || i < UNTRUSTED_MAX); i++)
-            if (is_twin(judgement->choice, cert, lists[l]->items[i]))
+            if (is_twin(judgement->choice, cert, lists[l]->items[i]) &&
+                !(new_key && has_same_key(cert, lists[l]->items[i])))
                 return true;
     return false;
 }
 
+/* Is there another certificate that could stand in this place of the path, and mend what is wrong? If a signature does
+ * not hold, either the certificate that bears it is another one, or its issuer's key is. */
+static bool is_worth_replacing(const struct judgement *judgement, size_t place) {
+    const struct verify_report *report = judgement->report;
+    size_t at_fault = (size_t)report->depth;
+    if (report->openssl_error != X509_V_ERR_CERT_SIGNATURE_FAILURE)
+        return has_twin(judgement, judgement->tried[place], false);
+    return (place == at_fault || place == at_fault + 1) &&
+           has_twin(judgement, judgement->tried[place], place != at_fault);
+}
+
+static void exclude(struct path_choice *choice, const struct cert *cert) {
+    if (choice->count < EXCLUDED_MAX && !path_excludes(choice, cert_x509(cert)))
+        choice->excluded[choice->count++] = cert_x509(cert);
+}
+
+/* A key that did not make a signature did not make it under any other certificate either. */
+static void exclude_key(struct path_choice *choice, const struct judgement *judgement, const struct cert *cert) {
+    const struct cert_list *lists[] = {judgement->untrusted, &judgement->bundle->certs};
+    exclude(choice, cert);
+    for (size_t l = 0; l < 2; l++)
+        for (size_t i = 0; lists[l] != NULL && i < lists[l]->count && (l > 0 || i < UNTRUSTED_MAX); i++)
+            if (is_twin(choice, cert, lists[l]->items[i]) && has_same_key(cert, lists[l]->items[i]))
+                exclude(choice, lists[l]->items[i]);
+}
+
 void path_search_add(struct path_search *search, const struct judgement *judgement) {
     static const struct path_choice all = {0};
-    const struct path_choice *tried = judgement->choice ? judgement->choice : &all;
-    for (size_t i = 1; i < judgement->tried_count; i++) {
-        const struct cert *cert = judgement->tried[i];
-        if (search->count == PATHS_MAX || tried->count == PATHS_MAX)
-            return;
-        if (!has_twin(judgement, cert))
+    const struct verify_report *report = judgement->report;
+    bool is_signature = report->openssl_error == X509_V_ERR_CERT_SIGNATURE_FAILURE;
+    for (size_t i = 1; i < judgement->tried_count && search->count < PATHS_MAX; i++) {
+        if (!is_worth_replacing(judgement, i))
             continue;
         struct path_choice *next = &search->choices[search->count++];
-        *next = *tried;
-        next->excluded[next->count++] = cert_x509(cert);
+        *next = judgement->choice ? *judgement->choice : all;
+        if (is_signature && i == (size_t)report->depth + 1)
+            exclude_key(next, judgement, judgement->tried[i]);
+        else
+            exclude(next, judgement->tried[i]);
     }
 }
 

@@ -8,11 +8,12 @@
 
 #define UNTRUSTED_MAX 16 /* of the certificates that the client sent */
 #define PATHS_MAX 8      /* further paths that are tried */
-#define TRIED_MAX 20     /* certificates of a path that is given up */
+#define EXCLUDED_MAX 32
+#define TRIED_MAX 20 /* certificates of a path that is given up */
 
 /* Certificates that a path must do without. */
 struct path_choice {
-    const X509 *excluded[PATHS_MAX];
+    const X509 *excluded[EXCLUDED_MAX];
     size_t count;
 };
 
