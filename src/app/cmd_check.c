@@ -9,6 +9,7 @@
 #include "app/commands.h"
 #include "app/config_path.h"
 #include "app/effective.h"
+#include "app/sandbox.h"
 #include "base/clock.h"
 #include "conf/conf.h"
 #include "snapshot/judge.h"
@@ -186,8 +187,12 @@ static int check_resolved(const struct options *options, const char *path, const
     struct err err;
     struct ticket_keys *keys = ticket_keys_new();
     struct snapshot *snapshot = snapshot_new(resolved, 1, keys, &err);
+    const struct sandbox_source account = {.user = conf->user.text};
+    struct sandbox_ids ids;
     int status = 2;
-    if (snapshot) {
+    if (snapshot && sandbox_lookup(&account, &ids, &err) != 0) {
+        conf_error(messages, conf->user.pos, "%s", err.text);
+    } else if (snapshot) {
         status = run_tests(conf, snapshot, messages, traces);
         if (status == 0)
             summarize(path, conf, out);

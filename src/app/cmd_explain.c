@@ -124,6 +124,9 @@ static void write_text(const struct answer *answer, const struct trace *trace, s
     write_line(out, "hint", reason_hint(reason));
 }
 
+/* Nothing to say is null, as in `verify`. */
+static const char *or_null(const char *text) { return text && *text ? text : NULL; }
+
 static void write_json(const struct answer *answer, const struct trace *trace, struct sbuf *out) {
     const struct verdict *verdict = &answer->verdict;
     struct jsonw json;
@@ -131,9 +134,9 @@ static void write_json(const struct answer *answer, const struct trace *trace, s
     jsonw_open_object(&json, NULL);
     jsonw_bool(&json, "allowed", verdict->effect != EFFECT_DENY);
     jsonw_int(&json, "status", answer->status);
-    jsonw_str(&json, "reason", reason_code(verdict->reason));
-    jsonw_str(&json, "detail", answer->detail);
-    jsonw_str(&json, "hint", reason_hint(verdict->reason));
+    jsonw_str(&json, "reason", or_null(reason_code(verdict->reason)));
+    jsonw_str(&json, "detail", or_null(answer->detail));
+    jsonw_str(&json, "hint", or_null(reason_hint(verdict->reason)));
     jsonw_str(&json, "hostname", answer->hostname ? answer->hostname->name : NULL);
     jsonw_str(&json, "application", verdict->application);
     jsonw_str(&json, "policy", verdict->policy);

@@ -34,6 +34,8 @@ static void change_init(struct change *change, enum change_kind kind) {
     generation_init(&change->generation);
 }
 
+#define MESSAGES_MAX ((size_t)64 << 20)
+
 /* ---- making a generation ---- */
 
 static unsigned worker_count(const struct conf *conf) {
@@ -44,10 +46,23 @@ static unsigned worker_count(const struct conf *conf) {
     return (unsigned)(count < 1 ? 1 : count > GENERATION_WORKERS_MAX ? GENERATION_WORKERS_MAX : count);
 }
 
+/* The log says itself that it is a warning. */
+static void log_message(struct slice line) {
+    static const char mark[] = ": warning: ";
+    const char *found = memmem(line.ptr, line.len, mark, sizeof mark - 1);
+    if (!found) {
+        log_error(SLICE_FMT, SLICE_ARG(line));
+        return;
+    }
+    struct slice place = slice_make(line.ptr, (size_t)(found - line.ptr));
+    struct slice text = slice_after(line, place.len + sizeof mark - 1);
+    log_warning(SLICE_FMT ": " SLICE_FMT, SLICE_ARG(place), SLICE_ARG(text));
+}
+
 /* Every message of the configuration, on the terminal at start and in the log on reload. */
 static void report_messages(struct conf_messages *messages, bool is_start) {
     struct sbuf text;
-    sbuf_init(&text, 1 << 20);
+    sbuf_init(&text, MESSAGES_MAX);
     conf_messages_print(messages, &text);
     struct slice rest = sbuf_slice(&text), line;
     while (rest.ptr && rest.len > 0) {
@@ -57,7 +72,7 @@ static void report_messages(struct conf_messages *messages, bool is_start) {
         if (is_start)
             fprintf(stderr, SLICE_FMT "\n", SLICE_ARG(line));
         else
-            log_write(messages->errors > 0 ? LOG_ERROR : LOG_WARNING, SLICE_FMT, SLICE_ARG(line));
+            log_message(line);
     }
     sbuf_fini(&text);
 }
@@ -155,6 +170,8 @@ static void fail_reload(struct control *control, const char *why) {
     control_say(control, IPC_READY, 1);
 }
 
+static const char *plural(size_t count) { return count == 1 ? "" : "s"; }
+
 static void report_success(struct control *control, const struct change *change) {
     unsigned long long number = control->in_force.number;
     switch (change->kind) {
@@ -163,8 +180,10 @@ static void report_success(struct control *control, const struct change *change)
         metric_set(METRIC_INFO, 1, SALLYPORT_VERSION, openssl_version());
         metric_add(METRIC_RELOADS, 0, "ok");
         metric_add(METRIC_RELOADS, 0, "failed");
-        log_info("sallyport " SALLYPORT_VERSION " is ready: %zu hostnames, %zu applications, %u workers",
-                 control->snapshot->hostname_count, control->conf->applications.count, control->in_force.workers);
+        log_info("sallyport " SALLYPORT_VERSION " is ready: %zu hostname%s, %zu application%s, %u worker%s",
+                 control->snapshot->hostname_count, plural(control->snapshot->hostname_count),
+                 control->conf->applications.count, plural(control->conf->applications.count),
+                 control->in_force.workers, plural(control->in_force.workers));
         break;
     case CHANGE_RELOAD:
         log_info("generation %llu in force", number);

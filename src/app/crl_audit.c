@@ -4,15 +4,9 @@
  */
 #include "app/crl_audit.h"
 
-#include <stdio.h>
 #include <string.h>
 
-#include "base/clock.h"
-#include "base/encode.h"
 #include "proxy/observe.h"
-
-#define DETAIL_SIZE 1024
-#define NUMBER_SHOWN_MAX 20
 
 typedef bool crl_test(const struct crl *crl, const struct crl *other);
 
@@ -32,59 +26,58 @@ static const struct conf_ca_bundle *find_bundle(const struct conf *conf, const c
     return NULL;
 }
 
-/* The index-th list of the bundle's files; NULL behind the last. */
-static const struct crl *list_at(const struct crl_view *view, const struct conf_ca_bundle *bundle, size_t index) {
+/* A list and where it comes from. */
+struct placed_list {
+    const char *bundle, *path;
+    struct crl *crl;
+};
+
+/* The index-th list of the bundle's files; false behind the last. */
+static bool list_at(const struct crl_view *view, const struct conf_ca_bundle *bundle, size_t index,
+                    struct placed_list *list_out) {
     for (size_t i = 0; i < bundle->crl.lists.count; i++) {
         for (size_t j = 0; j < view->resolved->crl_count; j++) {
             const struct resolved_crl *entry = &view->resolved->crls[j];
-            if (strcmp(entry->digest, bundle->crl.lists.items[i].digest) == 0 && index-- == 0)
-                return entry->crl;
+            if (strcmp(entry->digest, bundle->crl.lists.items[i].digest) != 0 || index-- > 0)
+                continue;
+            *list_out = (struct placed_list){bundle->name.text, bundle->crl.lists.items[i].path.text, entry->crl};
+            return true;
         }
     }
-    return NULL;
+    return false;
 }
 
 static bool has_list(const struct crl_view *view, const char *bundle_name, const struct crl *wanted, crl_test *test) {
     const struct conf_ca_bundle *bundle = find_bundle(view->conf, bundle_name);
-    const struct crl *crl;
-    for (size_t i = 0; bundle && (crl = list_at(view, bundle, i)); i++) {
-        if (test(crl, wanted))
+    struct placed_list list;
+    for (size_t i = 0; bundle && list_at(view, bundle, i, &list); i++) {
+        if (test(list.crl, wanted))
             return true;
     }
     return false;
 }
 
-static void tell(struct logsink *audit, const char *result, const char *bundle, const struct crl *crl,
-                 uint64_t generation) {
-    char detail[DETAIL_SIZE], from[CLOCK_TEXT_SIZE], to[CLOCK_TEXT_SIZE] = "", number[2 * NUMBER_SHOWN_MAX + 1] = "";
-    struct slice n = crl_number(crl);
-    bool has_number = crl_has_number(crl) && n.len <= NUMBER_SHOWN_MAX;
-    if (has_number)
-        hex_upper(n.ptr, n.len, number);
-    if (crl_next_update(crl) != 0)
-        clock_format(crl_next_update(crl), to);
-    (void)snprintf(detail, sizeof detail, "CA bundle '%s': CRL of %.256s%s%s, of %s%s%s, %zu %s", bundle,
-                   crl_issuer_text(crl), has_number ? ", number " : "", number,
-                   clock_format(crl_this_update(crl), from), *to ? ", next update " : "", to, crl_count(crl),
-                   crl_count(crl) == 1 ? "entry" : "entries");
-    observe_event(audit, "crl", result, detail, generation);
+static void tell(struct logsink *audit, enum crl_result result, const struct placed_list *list, uint64_t generation) {
+    const struct crl_news news = {
+        .result = result, .bundle = list->bundle, .path = list->path, .crl = list->crl, .detail = ""};
+    observe_crl(audit, &news, crl_result_name(result), generation);
 }
 
 /* Every list of `from` that `to` does not know by the test. */
-static void tell_missing(struct logsink *audit, const char *result, const struct crl_view *from,
+static void tell_missing(struct logsink *audit, enum crl_result result, const struct crl_view *from,
                          const struct crl_view *to, crl_test *test) {
     uint64_t generation = from->generation > to->generation ? from->generation : to->generation;
     for (size_t i = 0; i < from->conf->ca_bundles.count; i++) {
         const struct conf_ca_bundle *bundle = &from->conf->ca_bundles.items[i];
-        const struct crl *crl;
-        for (size_t j = 0; (crl = list_at(from, bundle, j)); j++) {
-            if (!has_list(to, bundle->name.text, crl, test))
-                tell(audit, result, bundle->name.text, crl, generation);
+        struct placed_list list;
+        for (size_t j = 0; list_at(from, bundle, j, &list); j++) {
+            if (!has_list(to, bundle->name.text, list.crl, test))
+                tell(audit, result, &list, generation);
         }
     }
 }
 
 void crl_audit(struct logsink *audit, const struct crl_view *before, const struct crl_view *now) {
-    tell_missing(audit, "in_force", now, before, is_same_list);
-    tell_missing(audit, "removed", before, now, is_of_same_issuer);
+    tell_missing(audit, CRL_RESULT_OK, now, before, is_same_list);
+    tell_missing(audit, CRL_RESULT_REMOVED, before, now, is_of_same_issuer);
 }

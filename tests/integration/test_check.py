@@ -181,3 +181,11 @@ def test_the_examples_are_accepted_once_their_files_exist(example, tmp_path):
             shutil.copy(made.key, certs / f"{stem}-key.pem")
     done = run("check", "-c", tmp_path / "conf" / example)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_account_is_looked_up_as_run_does(config):
+    found = run("check", "-c", config("  []\nuser: root\n"))
+    assert found.returncode == 0, found.stderr
+    missing = run("check", "-c", config("  []\nuser: nobody-of-this-name\n"))
+    assert missing.returncode == 2
+    assert re.search(r":\d+:\d+: user: there is no account 'nobody-of-this-name'", missing.stderr), missing.stderr

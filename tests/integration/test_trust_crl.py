@@ -135,13 +135,13 @@ def test_a_newer_list_replaces_an_older(chain):
         assert verdicts(gateway, chain.alice, chain.bob) == [GOOD, REVOKED], "nothing changes before the reload"
         gateway.reload()
         assert verdicts(gateway, chain.alice, chain.bob) == [REVOKED, GOOD]
-        line = gateway.audit(event="crl", result="in_force")[0]
-        assert "CA bundle 'clients': CRL of CN=Root, number 06" in line["detail"] and "1 entry" in line["detail"]
-        assert line["generation"] == 2
+        line = gateway.audit(event="crl", result="ok")[0]
+        assert (line["ca_bundle"], line["file"], line["issuer"]) == ("clients", str(chain.crl), "CN=Root")
+        assert (line["number"], line["entries"], line["generation"]) == ("06", 1, 2)
         gateway.reload()
         assert len(gateway.audit(event="crl")) == 1, "what has not changed is not told"
         gateway.reload(chain.text().replace(f'["{chain.crl}"]', "[]"))
-        assert "number 06" in gateway.audit(event="crl", result="removed")[0]["detail"]
+        assert gateway.audit(event="crl", result="removed")[0]["number"] == "06"
 
 
 @pytest.mark.parametrize("before, after", [(5, 4), (256, 255), (2**70, 2**69)])
