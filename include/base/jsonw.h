@@ -29,6 +29,8 @@ void jsonw_int(struct jsonw *json, const char *key, int64_t value);
 void jsonw_ms(struct jsonw *json, const char *key, int64_t us);
 void jsonw_bool(struct jsonw *json, const char *key, bool value);
 void jsonw_null(struct jsonw *json, const char *key);
+/* Members, or elements, that were written before by a jsonw that did nothing else. Empty: nothing. */
+void jsonw_written(struct jsonw *json, struct slice members);
 /* Just the quoted, escaped string. */
 void jsonw_escape(struct sbuf *out, struct slice value);
 

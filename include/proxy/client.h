@@ -37,6 +37,7 @@ struct client {
     struct peer *peer; /* from the end of the handshake */
     struct codec *codec;
     struct certificate_headers *certificate_headers; /* of forward.c; NULL until a request carries them */
+    struct log_fields *log_fields;                   /* of observe.c; NULL until a request is logged */
     struct exchange *exchange;                       /* the one in progress, or NULL */
     struct tunnel *tunnel;
     struct sbuf in;           /* read, not yet taken by the codec */

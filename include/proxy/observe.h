@@ -11,6 +11,9 @@
 #include "snapshot/crl_files.h"
 #include "tls/stream_tls.h"
 
+struct log_fields;
+void log_fields_free(struct log_fields **fields);
+
 /* Once for each exchange, from exchange_finish. Denials also go to the audit log (event "denied"). */
 void observe_exchange(const struct exchange *exchange);
 /* A completed handshake. */

@@ -2,6 +2,7 @@
  * control_outside: what the operator sees. Log lines of master and workers come through pipes and go into the sinks;
  * metrics are summed over the processes' regions; both are other processes' memory and words, which are not believed.
  */
+#include <fcntl.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -16,6 +17,11 @@
 #define OWN_REGION (-1)
 #define GONE_REGION (-2)
 #define TAKES_MAX 1000 /* of one source at the end: more than a pipe holds */
+#define TAKES_PER_WAKE 4
+/* So long lines may gather in a pipe of 1 MiB, and less in a smaller one: every look costs a switch of processes, and
+ * looking at once would be one for each request of an idle worker. */
+#define REST_MS 20
+#define REST_PIPE_BYTES (1024 * 1024)
 
 /* ---- logs ---- */
 
@@ -31,6 +37,7 @@ static void on_line(void *arg, enum logpipe_kind kind, struct slice line) {
 static void source_free(struct log_source *source) {
     list_remove(&source->node);
     loop_watch_free(&source->watch);
+    loop_timer_free(&source->rest);
     logpipe_reader_free(&source->reader);
     (void)close(source->fd);
     mem_free(source);
@@ -48,9 +55,40 @@ static bool take(struct log_source *source) {
     return false;
 }
 
+static bool has_more(const struct log_source *source) {
+    int size = 0;
+    return ioctl(source->fd, FIONREAD, &size) == 0 && size > 0;
+}
+
+/* What there is; then the pipe is left alone for a while. */
+static void fetch(struct log_source *source) {
+    bool is_more = true;
+    for (int i = 0; i < TAKES_PER_WAKE && is_more; i++) {
+        if (!take(source))
+            return;
+        is_more = has_more(source);
+    }
+    loop_watch_set(source->watch, 0);
+    loop_timer_set(source->rest, is_more ? 0 : source->rest_ms);
+}
+
 static void on_readable(void *arg, int ready) {
     (void)ready;
-    (void)take(arg);
+    fetch(arg);
+}
+
+static void on_rested(void *arg) {
+    struct log_source *source = arg;
+    if (has_more(source))
+        fetch(source);
+    else
+        loop_watch_set(source->watch, LOOP_READ);
+}
+
+static int64_t rest_of(int fd) {
+    int64_t size = fcntl(fd, F_GETPIPE_SZ);
+    int64_t rest_ms = size * REST_MS / REST_PIPE_BYTES;
+    return rest_ms < 1 ? 1 : rest_ms > REST_MS ? REST_MS : rest_ms;
 }
 
 void outside_add_log(struct control *control, int index, int fd) {
@@ -62,6 +100,8 @@ void outside_add_log(struct control *control, int index, int fd) {
     source->fd = fd;
     source->reader = logpipe_reader_new(fd, on_line, source);
     source->watch = loop_watch_new(control->loop, fd, on_readable, source);
+    source->rest = loop_timer_new(control->loop, on_rested, source);
+    source->rest_ms = rest_of(fd);
     list_push_back(&control->log_sources, &source->node);
     loop_watch_set(source->watch, control->are_logs_open ? LOOP_READ : 0);
 }
@@ -70,11 +110,6 @@ void outside_open_logs(struct control *control) {
     control->are_logs_open = true;
     LIST_EACH (node, next, &control->log_sources)
         loop_watch_set(LIST_ENTRY(node, struct log_source, node)->watch, LOOP_READ);
-}
-
-static bool has_more(const struct log_source *source) {
-    int size = 0;
-    return ioctl(source->fd, FIONREAD, &size) == 0 && size > 0;
 }
 
 void outside_read_logs(struct control *control) {

@@ -44,7 +44,9 @@ struct log_source {
     struct control *control;
     int index, fd;
     struct logpipe_reader *reader;
-    struct loop_watch *watch;
+    struct loop_watch *watch; /* waits for the first line */
+    struct loop_timer *rest;  /* then they are fetched when it fires, as long as there are any */
+    int64_t rest_ms;
 };
 
 /* One worker's questions. */

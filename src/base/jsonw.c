@@ -74,6 +74,13 @@ void jsonw_null(struct jsonw *json, const char *key) {
     sbuf_append_str(json->out, "null");
 }
 
+void jsonw_written(struct jsonw *json, struct slice members) {
+    if (members.len == 0)
+        return;
+    begin_value(json, NULL);
+    sbuf_append(json->out, members);
+}
+
 static void escape_char(struct sbuf *out, unsigned char c) {
     switch (c) {
     case '"':

@@ -87,6 +87,7 @@ void client_reap(struct client *client) {
         codec_free(client->codec);
     }
     certificate_headers_free(&client->certificate_headers);
+    log_fields_free(&client->log_fields);
     peer_free(&client->peer);
     sbuf_fini(&client->in);
     worker_client_gone(worker, client);

@@ -21,16 +21,21 @@ static void add(struct headers *headers, const char *name, struct slice value) {
     headers_add(headers, slice_of(name), value);
 }
 
+/* The headers if they have a Connection among them, which is rare, else NULL. */
+static const struct headers *connection_options(const struct headers *headers) {
+    return headers_find(headers, SLICE("Connection")) ? headers : NULL;
+}
+
 static bool is_name(const struct header *header, const char *name) {
     return slice_eq_nocase(header->name, slice_of(name));
 }
 
 /* ---- towards the upstream ---- */
 
-/* Stops here, or is written anew below. */
-static bool request_header_stops(const struct headers *headers, const struct header *header) {
+/* Stops here, or is written anew below. options: what Connection nominates; NULL when there is none. */
+static bool request_header_stops(const struct headers *options, const struct header *header) {
     return is_name(header, "Host") || is_name(header, "Via") || header_is_hop_by_hop(header->name) ||
-           header_is_reserved(header->name) || header_is_nominated(headers, header->name);
+           header_is_reserved(header->name) || (options && header_is_nominated(options, header->name));
 }
 
 /* A session of ours that a client made up could be believed by the origin. */
@@ -76,9 +81,10 @@ static struct slice without_session_cookie(struct slice cookies, struct arena *a
 }
 
 static void copy_request_headers(const struct request_head *request, struct headers *out) {
+    const struct headers *options = connection_options(&request->headers);
     for (size_t i = 0; i < request->headers.count; i++) {
         const struct header *header = &request->headers.items[i];
-        if (request_header_stops(&request->headers, header)) {
+        if (request_header_stops(options, header)) {
             continue;
         }
         struct slice value = header->value;
@@ -193,10 +199,10 @@ static bool starts_with_folded(struct slice name, const char *prefix) {
 }
 
 /* What only the gateway says about itself. */
-static bool response_header_stops(const struct headers *headers, const struct header *header) {
+static bool response_header_stops(const struct headers *options, const struct header *header) {
     return is_name(header, "Via") || is_name(header, "cf-ray") || starts_with_folded(header->name, "x-sallyport-") ||
            starts_with_folded(header->name, "cf-access-") || header_is_hop_by_hop(header->name) ||
-           header_is_nominated(headers, header->name);
+           (options && header_is_nominated(options, header->name));
 }
 
 static void add_date(struct exchange *exchange, struct headers *out) {
@@ -217,9 +223,10 @@ struct response_head *forward_response(struct exchange *exchange, const struct r
                                   .content_length = upstream->content_length,
                                   .keep_alive = true};
     headers_init(&out->headers, exchange->arena);
+    const struct headers *options = connection_options(&upstream->headers);
     for (size_t i = 0; i < upstream->headers.count; i++) {
         const struct header *header = &upstream->headers.items[i];
-        if (!response_header_stops(&upstream->headers, header)) {
+        if (!response_header_stops(options, header)) {
             headers_add(&out->headers, header->name, header->value);
         }
     }

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/encode.h"
 #include "base/jsonw.h"
+#include "base/mem.h"
 #include "base/metrics.h"
 
 #define LINE_LIMIT (256 * 1024)
@@ -87,8 +88,6 @@ static void put_connection(struct jsonw *json, const struct client *client) {
     jsonw_str(json, "client_ip", client->host_text);
     jsonw_int(json, "client_port", addr_port(&client->addr));
     jsonw_str(json, "listener", client->listener);
-    if (!peer)
-        return;
     jsonw_str(json, "sni", peer->has_sni ? peer->server_name : NULL);
     jsonw_str(json, "tls_version", peer->tls_version);
     jsonw_str(json, "cipher", peer->cipher);
@@ -110,6 +109,45 @@ static void put_certificate(struct jsonw *json, struct peer *peer) {
     put_known(json, "cert_not_after", identity->not_after);
 }
 
+/* What is the same in every line of a connection, rendered for the first of them. */
+struct log_fields {
+    unsigned revision; /* of the peer's report, which the certificate's fields tell of */
+    struct slice connection, certificate;
+    char text[];
+};
+
+void log_fields_free(struct log_fields **fields) {
+    mem_free(*fields);
+    *fields = NULL;
+}
+
+static struct log_fields *log_fields_new(const struct client *client) {
+    struct sbuf text;
+    struct jsonw json;
+    sbuf_init(&text, LINE_LIMIT);
+    jsonw_init(&json, &text);
+    put_connection(&json, client);
+    size_t connection_len = text.len;
+    jsonw_init(&json, &text);
+    put_certificate(&json, client->peer);
+    struct log_fields *fields = mem_new(sizeof *fields + text.len);
+    struct slice all = slice_make(fields->text, text.len);
+    memcpy(fields->text, sbuf_slice(&text).ptr, text.len);
+    fields->revision = client->peer->revision;
+    fields->connection = slice_first(all, connection_len);
+    fields->certificate = slice_after(all, connection_len);
+    sbuf_fini(&text);
+    return fields;
+}
+
+static const struct log_fields *fields_of(struct client *client) {
+    if (!client->log_fields || client->log_fields->revision != client->peer->revision) {
+        log_fields_free(&client->log_fields);
+        client->log_fields = log_fields_new(client);
+    }
+    return client->log_fields;
+}
+
 static void put_request(struct jsonw *json, const struct exchange *exchange) {
     const struct request_head *request = exchange->request;
     bool has_host = request && request->target.host.len > 0;
@@ -118,7 +156,7 @@ static void put_request(struct jsonw *json, const struct exchange *exchange) {
     if (has_host)
         jsonw_string(json, "host", request->target.host);
     else
-        jsonw_str(json, "host", exchange->client->peer ? exchange->client->peer->server_name : NULL);
+        jsonw_str(json, "host", exchange->client->peer->server_name);
     put_known(json, "path", request ? request->target.path : SLICE_NONE);
 }
 
@@ -143,20 +181,21 @@ static void put_verdict(struct jsonw *json, const struct exchange *exchange) {
 
 static void put_exchange(struct jsonw *json, const struct exchange *exchange, int64_t duration_us) {
     struct client *client = exchange->client;
+    const struct log_fields *fields = fields_of(client);
     char ending[48];
     jsonw_str(json, "ray_id", exchange->ray_id);
-    put_connection(json, client);
+    jsonw_written(json, fields->connection);
     put_request(json, exchange);
     jsonw_int(json, "status", exchange->status);
     jsonw_int(json, "bytes_in", (int64_t)exchange->bytes_in);
     jsonw_int(json, "bytes_out", (int64_t)exchange->bytes_out);
     jsonw_ms(json, "duration_ms", positive(duration_us));
-    jsonw_ms(json, "handshake_ms", client->peer ? positive(client->peer->handshake_us) : 0);
+    jsonw_ms(json, "handshake_ms", positive(client->peer->handshake_us));
     put_upstream(json, exchange);
     put_verdict(json, exchange);
     if (exchange->detail[0])
         jsonw_str(json, "detail", exchange->detail);
-    put_certificate(json, client->peer);
+    jsonw_written(json, fields->certificate);
     const struct header *agent =
         exchange->request ? headers_find(&exchange->request->headers, SLICE("user-agent")) : NULL;
     put_known(json, "user_agent", agent ? agent->value : SLICE_NONE);

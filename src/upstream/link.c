@@ -44,7 +44,9 @@ struct link {
     struct stream *stream; /* NULL when OVER */
     struct h1_client *client;
     struct sbuf out;
-    struct loop_timer *timer; /* CONNECTING: connect timeout; LENT: read timeout; IDLE: idle time */
+    struct loop_timer *timer; /* fires at timer_at_ms, never later than the deadline; then it is set anew if need be */
+    int64_t timer_at_ms;      /* 0: not set */
+    int64_t deadline_ms;      /* CONNECTING: connect timeout; LENT: read timeout; IDLE: idle time; 0: none */
     struct loop_task work;    /* writes what waits, or reports what failed at once */
     struct loop_task reap;
     struct list idle_node;
@@ -68,6 +70,22 @@ struct link {
     bool is_at_eof;
 };
 
+static int64_t now_of(const struct link *link) { return loop_now_ms(link->pool->loop); }
+
+/* Deadlines move with every request and are hardly ever reached: the timer follows only when it fires. */
+static void arm_timer(struct link *link) {
+    if (link->deadline_ms && (!link->timer_at_ms || link->timer_at_ms > link->deadline_ms)) {
+        link->timer_at_ms = link->deadline_ms;
+        loop_timer_set(link->timer, link->deadline_ms - now_of(link));
+    }
+}
+
+/* 0: none. */
+static void set_deadline(struct link *link, int64_t after_ms) {
+    link->deadline_ms = after_ms > 0 ? now_of(link) + after_ms : 0;
+    arm_timer(link);
+}
+
 static struct link *link_at(struct list *idle_node) { return LIST_ENTRY(idle_node, struct link, idle_node); }
 
 /* ---- the end of a link ---- */
@@ -87,7 +105,7 @@ static bool is_mid_request(const struct link *link) {
 
 static void close_connection(struct link *link) {
     link->state = LINK_OVER;
-    loop_timer_cancel(link->timer);
+    set_deadline(link, 0);
     loop_task_cancel(&link->work);
     h1_client_stop(link->client);
     stream_close(&link->stream, is_mid_request(link));
@@ -135,11 +153,7 @@ static bool is_upstream_due(const struct link *link) {
 }
 
 static void restart_read_timeout(struct link *link) {
-    if (is_upstream_due(link) && link->upstream->read_timeout_ms > 0) {
-        loop_timer_set(link->timer, link->upstream->read_timeout_ms);
-    } else {
-        loop_timer_cancel(link->timer);
-    }
+    set_deadline(link, is_upstream_due(link) ? link->upstream->read_timeout_ms : 0);
 }
 
 static const char *silence_text(const struct link *link) {
@@ -151,7 +165,10 @@ static const char *silence_text(const struct link *link) {
 
 static void on_timeout(void *arg) {
     struct link *link = arg;
-    if (link->state == LINK_IDLE) {
+    link->timer_at_ms = 0;
+    if (link->deadline_ms == 0 || now_of(link) < link->deadline_ms) {
+        arm_timer(link);
+    } else if (link->state == LINK_IDLE) {
         link_discard(&link->idle_node);
     } else if (link->state == LINK_CONNECTING) {
         fail(link, LINK_UNREACHABLE, "timed out while connecting");
@@ -287,7 +304,7 @@ static void flush(struct link *link) {
         sbuf_consume(&link->out, (size_t)n);
         has_progress = true;
     }
-    if (has_progress || link->is_write_broken || !loop_timer_is_set(link->timer)) {
+    if (has_progress || link->is_write_broken || link->deadline_ms == 0) {
         restart_read_timeout(link);
     }
     if (link->is_blocked && link->out.len <= LINK_OUT_LOW) {
@@ -316,7 +333,7 @@ static ssize_t listen_first(struct link *link) {
 
 static void begin(struct link *link) {
     metric_add(METRIC_UPSTREAM_CONNECTIONS, 1, pool_place_upstream(link->place));
-    loop_timer_cancel(link->timer);
+    set_deadline(link, 0);
     link->state = LINK_LENT;
     ssize_t n = listen_first(link);
     if (n > 0) {
@@ -393,7 +410,7 @@ static struct link *take_idle(struct pool *pool, struct pool_place *place) {
         struct link *link = link_at(place->idle.next);
         if (listen_first(link) == STREAM_AGAIN) {
             pool_remove_idle(pool, place, &link->idle_node);
-            loop_timer_cancel(link->timer);
+            set_deadline(link, 0);
             link->state = LINK_LENT;
             link->is_reused = true;
             return link;
@@ -410,9 +427,7 @@ struct link *link_acquire(struct pool *pool, const struct upstream *upstream, co
     struct link *link = fresh ? NULL : take_idle(pool, place);
     if (!link) {
         link = open_link(pool, place);
-        if (upstream->connect_timeout_ms > 0) {
-            loop_timer_set(link->timer, upstream->connect_timeout_ms);
-        }
+        set_deadline(link, upstream->connect_timeout_ms);
     }
     pool_place_drop_link(pool, place);
     link->lease++;
@@ -505,11 +520,7 @@ static void rest_in_pool(struct link *link) {
         link->is_paused = false;
         stream_set_reading(link->stream, true);
     }
-    if (upstream->pool_idle_ms > 0) {
-        loop_timer_set(link->timer, upstream->pool_idle_ms);
-    } else {
-        loop_timer_cancel(link->timer);
-    }
+    set_deadline(link, upstream->pool_idle_ms);
     pool_add_idle(link->pool, place, &link->idle_node);
 }
 

@@ -51,6 +51,27 @@ START_TEST(values) {
 }
 END_TEST
 
+START_TEST(members_written_before) {
+    struct sbuf before, out;
+    struct jsonw json;
+    sbuf_init(&before, 100);
+    sbuf_init(&out, 100);
+    jsonw_init(&json, &before);
+    jsonw_int(&json, "a", 1);
+    jsonw_str(&json, "b", "\"");
+    jsonw_init(&json, &out);
+    jsonw_open_object(&json, NULL);
+    jsonw_written(&json, SLICE_NONE);
+    jsonw_written(&json, sbuf_slice(&before));
+    jsonw_written(&json, sbuf_slice(&before));
+    jsonw_null(&json, "c");
+    jsonw_close_object(&json);
+    ck_assert_str_eq(sbuf_text(&out), "{\"a\":1,\"b\":\"\\\"\",\"a\":1,\"b\":\"\\\"\",\"c\":null}");
+    sbuf_fini(&before);
+    sbuf_fini(&out);
+}
+END_TEST
+
 START_TEST(escapes) {
     static const struct {
         struct slice in;
@@ -102,6 +123,7 @@ Suite *base_jsonw_suite(void) {
     TCase *tcase = tcase_create("json");
     tcase_add_test(tcase, nesting_and_commas);
     tcase_add_test(tcase, values);
+    tcase_add_test(tcase, members_written_before);
     tcase_add_test(tcase, escapes);
     tcase_add_test(tcase, keys_are_escaped_too);
     suite_add_tcase(suite, tcase);
