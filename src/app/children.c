@@ -24,8 +24,6 @@
 #define DELAY_MAX_MS 5000
 #define FAREWELL_MS 5000 /* a process that has closed its channel is to end by itself within this time */
 
-extern char **environ;
-
 static int64_t now_ms(void) { return clock_mono_us() / 1000; }
 
 static void set_state(struct child *child, enum child_state state) {

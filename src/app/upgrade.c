@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,20 +26,19 @@
 #define OTHER_FDS 3 /* beside the sockets: pipe, keys, names */
 #define PID_TEXT_SIZE 32
 
-extern char **environ;
-
 static void set_name(const char *name) { (void)prctl(PR_SET_NAME, name); }
 
 /* ---- the successor's side ---- */
 
 static void take_descriptors(struct upgrade *upgrade) {
     const char *text = getenv(VARIABLE);
-    int pipe, keys;
-    if (!text || sscanf(text, "%d %d", &pipe, &keys) != 2 || fcntl(pipe, F_SETFD, FD_CLOEXEC) != 0 ||
-        fcntl(keys, F_SETFD, FD_CLOEXEC) != 0)
+    struct slice first, second = slice_cut(slice_of(text), ' ', &first);
+    unsigned long long pipe, keys;
+    if (!slice_to_u64(first, &pipe) || !slice_to_u64(second, &keys) || pipe > INT_MAX || keys > INT_MAX ||
+        fcntl((int)pipe, F_SETFD, FD_CLOEXEC) != 0 || fcntl((int)keys, F_SETFD, FD_CLOEXEC) != 0)
         return;
-    upgrade->to_predecessor = pipe;
-    upgrade->inherited_keys = keys;
+    upgrade->to_predecessor = (int)pipe;
+    upgrade->inherited_keys = (int)keys;
 }
 
 bool upgrade_is_successor(const struct upgrade *upgrade) { return upgrade->to_predecessor >= 0; }

@@ -97,6 +97,7 @@ static int fill(struct keypair *keypair, struct cert_list *chain, struct slice k
 }
 
 static int prove(const struct keypair *keypair, struct err *err) {
+    INVARIANT(keypair->chain.count > 0); /* no file without a certificate comes so far */
     if (X509_check_private_key(cert_x509(keypair->chain.items[0]), keypair->key) != 1) {
         openssl_drain(err, "private key does not belong to the first certificate");
         return -1;

@@ -192,7 +192,7 @@ static void add_reason_headers(const struct reply *reply, int status, struct hea
         add_str(headers, "cf-access-aud", reply->application->aud);
         add_str(headers, "cf-access-domain", reply->application->domain);
     }
-    if (status == 302)
+    if (status == 302 && reply->application)
         add_str(headers, "Location", reply->application->deny_url);
     if (status == 401)
         add_str(headers, "WWW-Authenticate", "Mutual realm=\"client certificate\"");
