@@ -11,6 +11,7 @@
 #ifndef SALLYPORT_APP_CRL_WATCH_H
 #define SALLYPORT_APP_CRL_WATCH_H
 
+#include "app/crl_audit.h"
 #include "base/err.h"
 #include "base/logsink.h"
 #include "io/loop.h"
@@ -22,11 +23,13 @@ struct crl_watch;
  * resolved_fini), and answers, at once or later, with crl_watch_set or crl_watch_rejected. */
 MUST_CHECK struct crl_watch *crl_watch_new(struct loop *loop, void (*changed)(void *arg, struct resolved *fresh),
                                            void *arg, struct err *err);
-/* After every commit, whatever it came from. in_force and audit (may be NULL) are used until the next call. */
-void crl_watch_set(struct crl_watch *watch, const struct resolved *in_force, uint64_t generation,
-                   struct logsink *audit);
+/* After every commit, whatever it came from; is_reload: but for a change that changed() brought about. What in_force
+ * names, but for the configuration, and audit (may be NULL) are used until the next call. */
+void crl_watch_set(struct crl_watch *watch, const struct crl_view *in_force, struct logsink *audit, bool is_reload);
 /* What was offered did not come into force. It is offered again after a while, or with the next change. */
 void crl_watch_rejected(struct crl_watch *watch, const char *why);
+/* Sets the gauges of the sources to how they stand now. */
+void crl_watch_publish(const struct crl_watch *watch);
 void crl_watch_free(struct crl_watch **watch);
 
 #endif

@@ -37,6 +37,10 @@
     X(CRL_ENTRIES, GAUGE, "sallyport_crl_entries", "ca_bundle", "Revoked certificates on the bundle's CRLs.") \
     X(CRL_REFRESH, COUNTER, "sallyport_crl_refresh_total", "ca_bundle,result", "CRL files read after a change: ok, unchanged, older or unusable.") \
     X(ALERTS, COUNTER, "sallyport_alerts_total", "alert_type,result", "Alerts posted to webhooks: sent, retried or failed.") \
+    X(CRL_FETCH, COUNTER, "sallyport_crl_fetch_total", "ca_bundle,result", "CRLs asked for: ok, unchanged, refused (not usable, or older) or failed.") \
+    X(CRL_FETCH_SUCCESS, GAUGE, "sallyport_crl_fetch_success_seconds", "ca_bundle,source", "When the URL last gave its list, or said that it is the newest, Unix time; 0: never.") \
+    X(CRL_SOURCE_UP, GAUGE, "sallyport_crl_source_up", "ca_bundle,source", "1: the last look at this source of CRLs found nothing wrong.") \
+    X(CRL_LIFE_USED, GAUGE, "sallyport_crl_life_used_percent", "ca_bundle", "How much of the life of the bundle's oldest CRL is over: 0, 50, 80, 95, or 100 when it has expired.") \
     X(RELOADS, COUNTER, "sallyport_reloads_total", "result", "Reloads: ok or failed.") \
     X(GENERATION, GAUGE, "sallyport_generation", "", "Generation of the configuration in force.") \
     X(RELOAD_SUCCESS, GAUGE, "sallyport_last_reload_successful", "", "1 if the last reload took effect.") \

@@ -101,6 +101,8 @@ enum conf_crl_on_expired { CONF_CRL_DENY, CONF_CRL_ALLOW, CONF_CRL_GRACE };
 struct conf_crl {
     conf_files files;           /* as configured; only in the file */
     struct conf_file directory; /* absent: none; neither content nor digest */
+    conf_texts urls;
+    int64_t fetch_interval_ms, fetch_size;
     bool accept_older;
     conf_files lists; /* resolved: every file and URL whose lists are in force; digest names the index blob, content
                          stays empty */

@@ -47,6 +47,21 @@ size_t crl_files_paths(struct crl_files *files, const char *const **paths_out);
 /* Warnings at 50, 80, 95 and 100 % of the life of each list in force, once each. */
 void crl_files_check_age(struct crl_files *files, const struct resolved *in_force, time_t now);
 
+/* What was fetched from a URL, in a file of the caller's: the next look reads it as it reads a changed file, and
+ * crl_files_state tells what became of it. False: there is no such source. */
+MUST_CHECK bool crl_files_offer(struct crl_files *files, const char *bundle, const char *url, const char *path);
+/* A source as the last look left it. The texts are valid until the next look. */
+struct crl_state {
+    const char *bundle, *path, *digest; /* digest: of what is in force; "" if nothing is */
+    enum crl_result result;
+    const char *complaint; /* what is wrong with it; NULL: nothing */
+    int age;               /* of what is in force: 0, 50, 80, 95, 100 % of its life */
+};
+size_t crl_files_count(const struct crl_files *files);
+void crl_files_state(const struct crl_files *files, size_t index, struct crl_state *state_out);
+bool crl_files_find_state(const struct crl_files *files, const char *bundle, const char *path,
+                          struct crl_state *state_out);
+
 /* What follows from a look. */
 struct crl_look {
     bool is_changed;    /* resolved_out is a generation with other lists, whole; else it is empty */

@@ -10,6 +10,12 @@
 #include "conf/conf.h"
 #include "pki/crl.h"
 
+/* What was fetched last from a URL of a bundle (store/kept.h): the part of state_dir, its path, and the key there. The
+ * caller frees with mem_free. */
+#define CRL_STATE_PART "crls"
+char *crl_state_directory(const struct conf *conf);
+char *crl_state_key(const char *bundle, const char *url);
+
 struct secret {
     char digest[65];
     char *bytes; /* wiped on free */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "app/crl_audit.h"
+#include "app/crl_fetch.h"
 #include "app/sandbox.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -138,7 +139,7 @@ static int load(struct control *control, enum change_kind kind, struct err *err)
         change_fini(&change);
         return 2;
     }
-    if (open_outside(control, &change, err) != 0) {
+    if (crl_fetch_prepare(change.conf, err) != 0 || open_outside(control, &change, err) != 0) {
         change_fini(&change);
         return 1;
     }
@@ -231,7 +232,8 @@ static void commit(struct control *control, struct change *change) {
     /* Master has said what it listens on before it said that the generation is in force. */
     outside_read_logs(control);
     snapshot_publish_metrics(control->snapshot);
-    crl_watch_set(control->crl_watch, &control->resolved, control->in_force.number, control->logs.audit.sink);
+    const struct crl_view in_force = {control->conf, &control->resolved, control->in_force.number};
+    crl_watch_set(control->crl_watch, &in_force, control->logs.audit.sink, change->kind != CHANGE_CRLS);
     expiry_watch_set(control->expiry_watch, control->conf, &control->resolved, control->in_force.number,
                      control->logs.audit.sink);
     report_success(control, change);

@@ -174,6 +174,7 @@ static void admin_render(void *arg, struct sbuf *out) {
     const struct control *control = arg;
     const void *regions[GENERATION_WORKERS_MAX];
     size_t count = 0;
+    crl_watch_publish(control->crl_watch);
     for (size_t i = 0; i < GENERATION_WORKERS_MAX; i++)
         if (control->regions[i])
             regions[count++] = control->regions[i];

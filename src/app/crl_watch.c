@@ -10,34 +10,12 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
-#include "io/file_watch.h"
+#include "crl_watch_priv.h"
 #include "proxy/observe.h"
 
 #define RETRY_MS 10000 /* after a rejection */
 #define SETTLE_MS 2500 /* a file was written so shortly before that a further change may not show */
 #define AGE_CHECK_MS 60000
-
-/* A list on its way into force. */
-struct offer {
-    char *bundle, *path, *detail;
-    struct crl *crl;
-};
-
-struct crl_watch {
-    struct loop *loop;
-    void (*changed)(void *arg, struct resolved *fresh);
-    void *arg;
-    struct file_watch *file_watch;
-    struct crl_files *files;
-    const struct resolved *in_force;
-    uint64_t generation;
-    struct logsink *audit;
-    struct offer *offers;
-    size_t offer_count;
-    bool is_pending; /* changed() was called and not answered */
-    bool is_quiet;
-    struct loop_timer *again, *age;
-};
 
 /* ---- what is told ---- */
 
@@ -93,8 +71,9 @@ static bool is_in_force(const struct crl_watch *watch, const struct crl *crl) {
     return false;
 }
 
-/* What became of the lists offered. */
-static void settle_offers(struct crl_watch *watch, const char *why) {
+/* What became of the lists offered. False: some did not come into force. */
+static bool settle_offers(struct crl_watch *watch, const char *why) {
+    bool are_all_ok = true;
     for (size_t i = 0; i < watch->offer_count; i++) {
         struct offer *offer = &watch->offers[i];
         bool is_ok = is_in_force(watch, offer->crl);
@@ -104,6 +83,7 @@ static void settle_offers(struct crl_watch *watch, const char *why) {
                                       .crl = offer->crl,
                                       .detail = is_ok ? offer->detail : why};
         const char *result = is_ok ? "ok" : "rejected";
+        are_all_ok &= is_ok;
         if (is_ok)
             log_info("CA bundle '%s': the CRL of %s in %s took effect: %zu entries%s%s", offer->bundle,
                      crl_issuer_text(offer->crl), offer->path, crl_count(offer->crl), *offer->detail ? "; " : "",
@@ -119,6 +99,7 @@ static void settle_offers(struct crl_watch *watch, const char *why) {
     watch->offers = NULL;
     watch->offer_count = 0;
     watch->is_pending = false;
+    return are_all_ok;
 }
 
 /* ---- looking ---- */
@@ -146,7 +127,28 @@ static void look(struct crl_watch *watch) {
 
 static void on_changed(void *arg) { look(arg); }
 
-static void on_again(void *arg) { look(arg); }
+static void on_again(void *arg) {
+    struct crl_watch *watch = arg;
+    look(watch);
+    crl_fetch_go_on(watch->fetch);
+}
+
+/* What was fetched: judged as a changed file is. */
+static enum crl_verdict on_fetched(void *arg, const char *bundle, const char *url, const char *path,
+                                   const char **detail_out) {
+    struct crl_watch *watch = arg;
+    struct crl_state state;
+    if (!watch->in_force || watch->is_pending)
+        return CRL_BUSY;
+    *detail_out = "it is not configured any more";
+    if (!crl_files_offer(watch->files, bundle, url, path))
+        return CRL_REFUSED;
+    look(watch);
+    bool is_known = crl_files_find_state(watch->files, bundle, url, &state);
+    INVARIANT(is_known);
+    *detail_out = state.complaint ? state.complaint : "";
+    return state.result == CRL_RESULT_OK ? CRL_TAKEN : CRL_REFUSED;
+}
 
 static void on_age(void *arg) {
     struct crl_watch *watch = arg;
@@ -164,6 +166,7 @@ struct crl_watch *crl_watch_new(struct loop *loop, void (*changed)(void *arg, st
     watch->changed = changed;
     watch->arg = arg;
     watch->files = crl_files_new(on_news, watch);
+    watch->fetch = crl_fetch_new(loop, on_fetched, watch);
     watch->again = loop_timer_new(loop, on_again, watch);
     watch->age = loop_timer_new(loop, on_age, watch);
     watch->file_watch = file_watch_new(loop, on_changed, watch, err);
@@ -172,25 +175,26 @@ struct crl_watch *crl_watch_new(struct loop *loop, void (*changed)(void *arg, st
     return watch;
 }
 
-void crl_watch_set(struct crl_watch *watch, const struct resolved *in_force, uint64_t generation,
-                   struct logsink *audit) {
-    bool is_ours = watch->offer_count > 0;
-    watch->in_force = in_force;
-    watch->generation = generation;
+void crl_watch_set(struct crl_watch *watch, const struct crl_view *in_force, struct logsink *audit, bool is_reload) {
+    watch->in_force = in_force->resolved;
+    watch->generation = in_force->generation;
     watch->audit = audit;
-    settle_offers(watch, "another generation came into force");
-    crl_files_set(watch->files, in_force);
+    bool are_all_ok = settle_offers(watch, "another generation came into force");
+    crl_files_set(watch->files, watch->in_force);
+    if (!are_all_ok) /* what was fetched is kept, and shows no change */
+        crl_files_forget(watch->files);
     watch_paths(watch);
-    watch->is_quiet = !is_ours; /* whoever loaded the configuration has warned */
-    crl_files_check_age(watch->files, in_force, clock_wall());
+    watch->is_quiet = is_reload; /* whoever loaded the configuration has warned */
+    crl_files_check_age(watch->files, watch->in_force, clock_wall());
     watch->is_quiet = false;
+    crl_fetch_set(watch->fetch, in_force->conf, watch->in_force, is_reload);
     loop_timer_set(watch->age, AGE_CHECK_MS);
     loop_timer_set(watch->again, 0); /* what changed since it was read */
 }
 
 void crl_watch_rejected(struct crl_watch *watch, const char *why) {
     log_warning("the CRLs read anew did not come into force: %s", why);
-    settle_offers(watch, why);
+    (void)settle_offers(watch, why);
     crl_files_forget(watch->files);
     loop_timer_set(watch->again, RETRY_MS);
 }
@@ -201,7 +205,8 @@ void crl_watch_free(struct crl_watch **watch_ptr) {
     if (!watch)
         return;
     if (watch->in_force)
-        settle_offers(watch, "the gateway stopped");
+        (void)settle_offers(watch, "the gateway stopped");
+    crl_fetch_free(&watch->fetch);
     file_watch_free(&watch->file_watch);
     crl_files_free(&watch->files);
     loop_timer_free(&watch->again);

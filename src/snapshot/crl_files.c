@@ -29,13 +29,14 @@ struct crl_file *crl_files_add(struct crl_files *files, const char *bundle, cons
     if ((files->count & (files->count - 1)) == 0)
         files->items = mem_resize(files->items, (files->count ? 2 * files->count : 1) * sizeof(*files->items));
     struct crl_file *item = &files->items[files->count++];
-    *item = (struct crl_file){.bundle = mem_strdup(bundle), .path = mem_strdup(path)};
+    *item = (struct crl_file){.bundle = mem_strdup(bundle), .path = mem_strdup(path), .is_url = crl_path_is_url(path)};
     return item;
 }
 
 static void item_fini(struct crl_file *item) {
     mem_free(item->bundle);
     mem_free(item->path);
+    mem_free(item->candidate);
     mem_free(item->complaint);
 }
 
@@ -96,12 +97,41 @@ size_t crl_files_paths(struct crl_files *files, const char *const **paths_out) {
     files->paths = NEW_ARRAY(const char *, files->count + files->directory_count + 1);
     files->directory_paths = NEW_ARRAY(char *, files->directory_count + 1);
     for (size_t i = 0; i < files->count; i++)
-        if (!crl_path_is_url(files->items[i].path))
+        if (!files->items[i].is_url)
             files->paths[count++] = files->items[i].path;
     for (size_t i = 0; i < files->directory_count; i++)
         files->paths[count++] = files->directory_paths[i] = mem_printf("%s/", files->directories[i].path);
     *paths_out = files->paths;
     return count;
+}
+
+bool crl_files_offer(struct crl_files *files, const char *bundle, const char *url, const char *path) {
+    struct crl_file *item = crl_files_find(files, bundle, url);
+    if (!item || !item->is_url)
+        return false;
+    mem_free(item->candidate);
+    item->candidate = mem_strdup(path);
+    return true;
+}
+
+size_t crl_files_count(const struct crl_files *files) { return files->count; }
+
+void crl_files_state(const struct crl_files *files, size_t index, struct crl_state *state_out) {
+    const struct crl_file *item = &files->items[index];
+    *state_out = (struct crl_state){.bundle = item->bundle,
+                                    .path = item->path,
+                                    .digest = item->digest,
+                                    .result = item->result,
+                                    .complaint = item->complaint,
+                                    .age = item->age};
+}
+
+bool crl_files_find_state(const struct crl_files *files, const char *bundle, const char *path,
+                          struct crl_state *state_out) {
+    const struct crl_file *item = crl_files_find(files, bundle, path);
+    if (item)
+        crl_files_state(files, (size_t)(item - files->items), state_out);
+    return item != NULL;
 }
 
 /* ---- the generation in force ---- */
@@ -146,6 +176,11 @@ static void set_bundle(struct crl_files *files, const struct conf_ca_bundle *bun
         item->is_in_directory = crl_path_is_in(directory, item->path);
         inherit(item, old);
         recall_stamp(item, in_force);
+    }
+    for (size_t i = 0; i < bundle->crl.urls.count; i++) {
+        const char *url = bundle->crl.urls.items[i].text;
+        if (!crl_find_list(&bundle->crl, url))
+            inherit(crl_files_add(files, bundle->name.text, url), old);
     }
     if (!directory)
         return;

@@ -11,6 +11,8 @@
 #include "base/arena.h"
 #include "base/mem.h"
 #include "resolve_priv.h"
+#include "store/kept.h"
+#include "store/state.h"
 
 #define DIRECTORY_FILES_MAX 10000
 
@@ -28,6 +30,39 @@ bool crl_path_is_in(const char *directory, const char *path) {
     }
     return is_in;
 }
+
+/* ---- what was fetched ---- */
+
+char *crl_state_directory(const struct conf *conf) {
+    char *directory = state_directory(conf->state_dir.path.text);
+    char *path = path_join(directory, CRL_STATE_PART);
+    mem_free(directory);
+    return path;
+}
+
+char *crl_state_key(const char *bundle, const char *url) { return mem_printf("crl %s %s", bundle, url); }
+
+bool crl_load_kept(const struct conf *conf, const char *bundle, const char *url, const struct cert_list *issuers,
+                   struct crl_list *out, struct err *err) {
+    char *directory = crl_state_directory(conf), *key = crl_state_key(bundle, url);
+    struct kept kept;
+    enum crl_fault fault;
+    bool is_good = false;
+    err->text[0] = '\0';
+    if (kept_read(directory, key, &kept, err) == KEPT_GOOD) {
+        is_good = crl_load_file(kept.path, issuers, crl_list_take, out, &fault, err) == 0;
+        if (!is_good)
+            (void)err_context(err, "%s", kept.path);
+    }
+    if (!is_good)
+        crl_list_fini(out);
+    kept_fini(&kept);
+    mem_free(directory);
+    mem_free(key);
+    return is_good;
+}
+
+/* ---- directories ---- */
 
 static int compare_paths(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -73,6 +108,8 @@ void crl_paths_fini(struct crl_paths *paths) {
     mem_free(paths->items);
     *paths = (struct crl_paths){NULL, 0};
 }
+
+/* ---- the lists of a bundle ---- */
 
 struct conf_file *crl_find_list(const struct conf_crl *crl, const char *path) {
     for (size_t i = 0; i < crl->lists.count; i++)

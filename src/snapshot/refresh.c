@@ -108,6 +108,8 @@ static bool read_directories(struct crl_files *files) {
 
 static bool is_due(const struct crl_file *item) {
     struct file_stamp stamp;
+    if (item->is_url)
+        return item->candidate || item->read_us == 0;
     file_stamp_take(item->path, &stamp);
     if (item->read_us == 0 || !file_stamp_equal(&stamp, &item->stamp))
         return true;
@@ -115,8 +117,9 @@ static bool is_due(const struct crl_file *item) {
 }
 
 static void remember_stamp(struct crl_file *item) {
-    file_stamp_take(item->path, &item->stamp);
-    item->is_settled = stamp_is_settled(&item->stamp, clock_wall_us());
+    if (!item->is_url)
+        file_stamp_take(item->path, &item->stamp);
+    item->is_settled = item->is_url || stamp_is_settled(&item->stamp, clock_wall_us());
     item->read_us = clock_mono_us();
 }
 
@@ -163,14 +166,27 @@ static const char *find_objection(struct refresh *refresh, struct reading *readi
     return objection;
 }
 
+/* Nothing is wrong if there is nothing: it is going to be fetched. */
+static const char *load_kept(struct refresh *refresh, struct reading *reading) {
+    struct err err;
+    if (crl_load_kept(refresh->conf, reading->item->bundle, reading->item->path, reading->issuers, &reading->fresh,
+                      &err) ||
+        !err.text[0])
+        return NULL;
+    return arena_printf(refresh->arena, "what was fetched last is not used: %s", err.text);
+}
+
 static const char *load(struct refresh *refresh, struct reading *reading) {
     const struct crl_file *item = reading->item;
     const char *consequence = item->digest[0] ? "; its last good CRL stays in force" : "";
+    const char *path = item->candidate ? item->candidate : item->path;
     enum crl_fault fault;
     struct err err;
-    if (item->stamp.error == 0 && !item->stamp.is_regular) /* a pipe could keep us waiting */
+    if (item->is_url && !item->candidate)
+        return load_kept(refresh, reading);
+    if (!item->is_url && item->stamp.error == 0 && !item->stamp.is_regular) /* a pipe could keep us waiting */
         return arena_printf(refresh->arena, "it is not a regular file%s", consequence);
-    if (crl_load_file(item->path, reading->issuers, crl_list_take, &reading->fresh, &fault, &err) == 0)
+    if (crl_load_file(path, reading->issuers, crl_list_take, &reading->fresh, &fault, &err) == 0)
         return NULL;
     return arena_printf(refresh->arena, "it %s%s", err.text, consequence);
 }
@@ -204,6 +220,16 @@ static void accept(struct refresh *refresh, struct reading *reading) {
                        &(struct crl_news){.result = CRL_RESULT_OK, .crl = fresh->items[i], .detail = reading->detail});
 }
 
+static void conclude(struct refresh *refresh, struct reading *reading, const char *objection) {
+    struct crl_file *item = reading->item;
+    if (!objection && reading->fresh.count > 0)
+        objection = find_objection(refresh, reading);
+    if (objection && (item->digest[0] || item->is_settled)) /* a new one may be half-written: it is looked at again */
+        crl_files_complain(refresh->files, item, reading->objection, &reading->stays, objection);
+    else if (!objection && reading->fresh.count > 0) /* else it is a URL of which nothing is kept */
+        accept(refresh, reading);
+}
+
 static void refresh_file(struct refresh *refresh, struct conf_ca_bundle *bundle, struct crl_file *item,
                          const struct cert_list *issuers) {
     struct reading reading = {
@@ -213,13 +239,9 @@ static void refresh_file(struct refresh *refresh, struct conf_ca_bundle *bundle,
         return;
     if (item->digest[0])
         crl_list_add_from(&reading.stays, refresh->in_force, item->digest, issuers);
-    const char *objection = load(refresh, &reading);
-    if (!objection)
-        objection = find_objection(refresh, &reading);
-    if (!objection)
-        accept(refresh, &reading);
-    else if (item->digest[0] || item->is_settled) /* a new one may be half-written: it is looked at again */
-        crl_files_complain(refresh->files, item, reading.objection, &reading.stays, objection);
+    conclude(refresh, &reading, load(refresh, &reading));
+    mem_free(item->candidate);
+    item->candidate = NULL;
     crl_list_fini(&reading.fresh);
     crl_list_fini(&reading.stays);
 }

@@ -9,7 +9,8 @@
 struct crl_file {
     char *bundle, *path;
     char digest[65]; /* of what is in force; "": nothing */
-    bool is_in_directory;
+    bool is_in_directory, is_url;
+    char *candidate; /* of a URL: a file to be read at the next look; or NULL */
     struct file_stamp stamp;
     bool is_settled; /* a change since then shows in the stamp */
     int64_t read_us; /* monotonic; 0: not read */

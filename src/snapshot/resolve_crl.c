@@ -14,6 +14,7 @@
 #include "base/encode.h"
 #include "base/mem.h"
 #include "resolve_priv.h"
+#include "store/fetch.h"
 
 #define NUMBER_SHOWN_MAX 20
 
@@ -234,7 +235,7 @@ static void add_sources(struct resolving *r, struct conf_ca_bundle *bundle, cons
     struct crl_paths paths;
     map_init(&sources.known);
     read_directory(r, bundle, &paths, who);
-    crl_reserve_lists(r->conf->arena, &bundle->crl, files->count + paths.count);
+    crl_reserve_lists(r->conf->arena, &bundle->crl, files->count + paths.count + bundle->crl.urls.count);
     for (size_t i = 0; i < files->count; i++) {
         const struct conf_text *path = &files->items[i].path;
         if (path->text && strstr(path->text, "://"))
@@ -244,34 +245,60 @@ static void add_sources(struct resolving *r, struct conf_ca_bundle *bundle, cons
     }
     for (size_t i = 0; i < paths.count; i++)
         add_source(&sources, &(struct conf_text){.text = paths.items[i], .pos = bundle->crl.directory.path.pos});
+    for (size_t i = 0; i < bundle->crl.urls.count; i++) {
+        const struct conf_text *url = &bundle->crl.urls.items[i];
+        struct err err;
+        if (url->text && fetch_check_url(url->text, &err) != 0)
+            conf_error(r->messages, url->pos, "%s: crl.urls: %s: %s", who, url->text, err.text);
+        else
+            add_source(&sources, url);
+    }
     crl_paths_fini(&paths);
     map_fini(&sources.known);
 }
 
 /* ---- files ---- */
 
-/* The lists for this file: its own, or those in force. Nothing after an error. */
-static void load_file(struct resolving *r, const struct conf_ca_bundle *bundle, const struct conf_file *file,
-                      const struct cert_list *issuers, struct crl_list *out) {
+static void note_stamp(struct resolving *r, const char *path) {
+    struct file_stamp stamp;
+    file_stamp_take(path, &stamp);
+    resolved_add_file(r->out, path, &stamp, crl_path_is_url(path) || stamp_is_settled(&stamp, clock_wall_us()));
+}
+
+/* What is kept of a URL may be missing, or damaged: it is fetched again. */
+static bool load_url(struct resolving *r, const struct conf_ca_bundle *bundle, const struct conf_file *file,
+                     const struct cert_list *issuers, struct crl_list *out) {
+    struct err err;
+    bool is_good = crl_load_kept(r->conf, bundle->name.text, file->path.text, issuers, out, &err);
+    if (!is_good && err.text[0])
+        conf_warning(r->messages, file->path.pos, "CA bundle '%s': what was fetched last from %s is not used: %s",
+                     bundle->name.text, file->path.text, err.text);
+    return is_good;
+}
+
+/* The lists for this source: its own, or those in force. None after an error, or if nothing was fetched yet. */
+static void load_source(struct resolving *r, const struct conf_ca_bundle *bundle, const struct conf_file *file,
+                        const struct cert_list *issuers, struct crl_list *out) {
+    const char *name = bundle->name.text ? bundle->name.text : "";
+    bool is_url = crl_path_is_url(file->path.text);
     struct crl_list previous = {NULL, 0};
     enum crl_fault fault;
-    struct err err;
-    struct file_stamp stamp;
-    file_stamp_take(file->path.text, &stamp);
-    resolved_add_file(r->out, file->path.text, &stamp, stamp_is_settled(&stamp, clock_wall_us()));
+    struct err err = {""};
+    note_stamp(r, file->path.text);
     find_previous(r, bundle, file->path.text, issuers, &previous);
-    if (crl_load_file(file->path.text, issuers, crl_list_take, out, &fault, &err) == 0) {
+    bool is_good = is_url ? bundle->name.text && load_url(r, bundle, file, issuers, out)
+                          : crl_load_file(file->path.text, issuers, crl_list_take, out, &fault, &err) == 0;
+    if (is_good) {
         refuse_rollback(r, bundle, file, &previous, out);
-    } else if (previous.count > 0) {
-        conf_warning(r->messages, file->path.pos, "CA bundle '%s': %s: %s; its last good CRL (%s) stays in force",
-                     bundle->name.text, file->path.text, err.text, crl_describe(r->conf->arena, previous.items[0]));
+    } else {
         crl_list_fini(out);
         *out = previous;
         previous = (struct crl_list){NULL, 0};
-    } else {
-        conf_error(r->messages, file->path.pos, "CA bundle '%s': %s: %s", bundle->name.text ? bundle->name.text : "",
-                   file->path.text, err.text);
-        crl_list_fini(out);
+        if (!is_url && out->count > 0)
+            conf_warning(r->messages, file->path.pos, "CA bundle '%s': %s: %s; its last good CRL (%s) stays in force",
+                         name, file->path.text, err.text, crl_describe(r->conf->arena, out->items[0]));
+        else if (!is_url)
+            conf_error(r->messages, file->path.pos, "CA bundle '%s': %s: %s", name, file->path.text, err.text);
     }
     crl_list_fini(&previous);
 }
@@ -284,7 +311,11 @@ static void check_deltas(struct resolving *r, const struct conf_ca_bundle *bundl
         bool has_base = !crl_is_delta(delta);
         for (size_t j = 0; j < all->count && !has_base; j++)
             has_base = !crl_is_delta(all->items[j]) && crl_is_same_series(delta, all->items[j]);
-        if (!has_base)
+        if (!has_base && bundle->crl.urls.count > 0) /* it may be fetched yet; until then the delta says nothing */
+            conf_warning(r->messages, bundle->name.pos,
+                         "%s: the complete CRL that the delta CRL of %s changes is not there", who,
+                         crl_issuer_text(delta));
+        else if (!has_base)
             conf_error(r->messages, bundle->name.pos, "%s: the delta CRL of %s needs the complete CRL that it changes",
                        who, crl_issuer_text(delta));
     }
@@ -298,10 +329,10 @@ size_t resolve_crls(struct resolving *r, struct conf_ca_bundle *bundle, const st
     if (bundle->crl.accept_older)
         conf_warning(r->messages, conf_place(r->conf, &bundle->crl.accept_older, bundle->name.pos),
                      "%s: crl.accept_older: an older list may undo revocations; take it out again", who);
-    for (size_t i = 0; i < bundle->crl.lists.count; i++) {
+    for (size_t i = 0; i < bundle->crl.lists.count;) {
         struct conf_file *file = &bundle->crl.lists.items[i];
         struct crl_list list = {NULL, 0};
-        load_file(r, bundle, file, issuers, &list);
+        load_source(r, bundle, file, issuers, &list);
         if (list.count > 0) {
             crl_list_digest(&list, file->digest);
             resolved_add_crls(r->out, file->digest, &list);
@@ -310,6 +341,10 @@ size_t resolve_crls(struct resolving *r, struct conf_ca_bundle *bundle, const st
             warn_age(r, file, list.items[j], who);
             crl_list_add(&all, crl_ref(list.items[j]));
         }
+        if (list.count > 0)
+            i++;
+        else
+            crl_remove_list(&bundle->crl, file->path.text); /* an error, or not fetched yet */
         crl_list_fini(&list);
     }
     check_deltas(r, bundle, &all, who);

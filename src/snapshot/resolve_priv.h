@@ -56,10 +56,19 @@ void resolve_bundle(struct resolving *r, struct conf_ca_bundle *bundle);
  * certificates. */
 size_t resolve_crls(struct resolving *r, struct conf_ca_bundle *bundle, const struct cert_list *issuers,
                     struct crl ***crls_out);
+/* The lists of a file: owned references, in its order. */
+struct crl_list {
+    struct crl **items;
+    size_t count;
+};
+
 /* ---- where lists come from (crl_source.c) ---- */
 
 /* In place of a path: what was fetched last. */
 bool crl_path_is_url(const char *path);
+/* The lists that are kept. False: none are, and err says why ("": nothing was ever fetched). */
+bool crl_load_kept(const struct conf *conf, const char *bundle, const char *url, const struct cert_list *issuers,
+                   struct crl_list *out, struct err *err);
 /* Made by crl_directory_read of this directory; which may be NULL. */
 bool crl_path_is_in(const char *directory, const char *path);
 struct crl_paths {
@@ -79,11 +88,6 @@ void crl_remove_list(struct conf_crl *crl, const char *path);
 
 /* ---- lists (resolve_crl.c) ---- */
 
-/* The lists of a file: owned references, in its order. */
-struct crl_list {
-    struct crl **items;
-    size_t count;
-};
 void crl_list_add(struct crl_list *list, struct crl *crl);
 void crl_list_fini(struct crl_list *list);
 /* What crl_load_file calls; arg is the list. */

@@ -85,8 +85,9 @@ static void check_require(struct resolving *r, const struct conf_ca_bundle *bund
         if (has_list_for(crls, count, certs->items[i]))
             continue;
         char *subject = cert_subject_text(certs->items[i]);
-        conf_warning(r->messages, pos, "%s: crl.require: %s, but there is no CRL of %s: %s is denied", who, mode,
-                     subject, is_all ? "every certificate" : "what it issued");
+        conf_warning(r->messages, pos, "%s: crl.require: %s, but there is no CRL of %s: %s is denied%s", who, mode,
+                     subject, is_all ? "every certificate" : "what it issued",
+                     bundle->crl.urls.count > 0 ? " until one is fetched" : "");
         mem_free(subject);
     }
 }

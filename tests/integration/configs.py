@@ -20,7 +20,7 @@ def bundle(name, *cas, hosts=("app.test",), crl=None, **more):
         path.write_bytes(b"".join(ca.pem for ca in cas))
     found = {"name": name, "file": str(path), "associated_hostnames": list(hosts), **more}
     if crl:
-        found["crl"] = {**crl, "files": [str(f) for f in crl["files"]]}
+        found["crl"] = {**crl, **({"files": [str(f) for f in crl["files"]]} if "files" in crl else {})}
     return found
 
 

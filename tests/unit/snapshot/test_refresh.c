@@ -13,6 +13,8 @@
 #include "base/mem.h"
 #include "conf/document.h"
 #include "snapshot/crl_files.h"
+#include "store/kept.h"
+#include "store/state.h"
 #include "support/testpki.h"
 
 #define TEXT_MAX ((size_t)16 << 20)
@@ -106,6 +108,7 @@ static void load(void) {
     struct conf_messages messages;
     conf_messages_init(&messages, "f");
     char *text = mem_printf("listeners: [{address: '127.0.0.1:0'}]\n"
+                            "state_dir: state\n"
                             "ca_bundles:\n"
                             "  - {name: a, file: ca.pem, associated_hostnames: [a.test], crl: {files: [a.crl]}}\n"
                             "  - {name: b, file: both.pem, associated_hostnames: [a.test], crl: {%s}}\n"
@@ -561,6 +564,124 @@ START_TEST(an_older_list_comes_into_force_where_the_operator_says_so) {
 }
 END_TEST
 
+/* ---- URLs ---- */
+
+#define URL "http://crl.example.test/b.crl"
+
+/* A start: nothing is in force before. */
+static void start_with_url(void) {
+    crl_of_b = "files: [a.crl], urls: ['" URL "']";
+    resolved_fini(&in_force);
+    in_force = (struct resolved){.secrets = NULL};
+    load();
+}
+
+static enum crl_result offer(const char *path, bool *changed_out) {
+    struct crl_state state;
+    ck_assert(crl_files_offer(files, "b", URL, path));
+    (void)look(changed_out);
+    ck_assert(crl_files_find_state(files, "b", URL, &state));
+    return state.result;
+}
+
+/* As whoever fetches does when a list was taken. */
+static void keep(const char *path) {
+    const struct kept_facts facts = {.url = URL, .etag = "", .last_modified = ""};
+    char *key = crl_state_key("b", URL), *copy = mem_strdup("copy");
+    struct err err = {""};
+    struct sbuf content;
+    sbuf_init(&content, TEXT_MAX);
+    ck_assert_int_eq(file_read(path, TEXT_MAX, &content, &err), 0);
+    put(copy, sbuf_slice(&content));
+    ck_assert_int_eq(state_make("state", CRL_STATE_PART, &err), 0);
+    ck_assert_msg(kept_put("state/" CRL_STATE_PART, key, &facts, copy, &err) == 0, "%s", err.text);
+    sbuf_fini(&content);
+    mem_free(copy);
+    mem_free(key);
+}
+
+START_TEST(what_was_fetched_comes_into_force_when_it_is_good) {
+    bool changed;
+    start_with_url();
+    ck_assert_uint_eq(list_count(1), 1);
+    ck_assert_uint_eq(crl_files_count(files), 3); /* twice a.crl, and the URL */
+    (void)look(&changed);
+    expect_quiet();
+    put_crl("fetched", &other_ca, one, "5", 1);
+    ck_assert_int_eq(offer("fetched", &changed), CRL_RESULT_OK);
+    ck_assert(changed);
+    ck_assert_uint_eq(list_count(1), 2);
+    ck_assert_uint_eq(entries_of(1, 1), 1);
+    ck_assert_int_eq(offer("fetched", &changed), CRL_RESULT_OK);
+    ck_assert(!changed); /* it is what is in force */
+    put_crl("fetched", &other_ca, none, "6", 0);
+    ck_assert_int_eq(offer("fetched", &changed), CRL_RESULT_OK);
+    ck_assert_uint_eq(entries_of(1, 1), 0);
+    expect_quiet();
+}
+END_TEST
+
+START_TEST(sec_29_what_was_fetched_and_is_not_good_changes_nothing) {
+    bool changed;
+    const char *const *paths;
+    start_with_url();
+    ck_assert_uint_eq(crl_files_paths(files, &paths), 2); /* a URL is no file */
+    ck_assert(!crl_files_offer(files, "a", URL, "fetched"));
+    ck_assert(!crl_files_offer(files, "b", "http://crl.example.test/", "fetched"));
+    put("fetched", SLICE("junk"));
+    ck_assert_int_eq(offer("fetched", &changed), CRL_RESULT_UNUSABLE);
+    ck_assert(!changed);
+    ck_assert_int_eq(offer("gone", &changed), CRL_RESULT_UNUSABLE);
+    put_crl("fetched", &other_ca, one, "5", 1);
+    ck_assert_int_eq(offer("fetched", &changed), CRL_RESULT_OK);
+    put_crl("fetched", &other_ca, none, "4", 1);
+    ck_assert_int_eq(offer("fetched", &changed), CRL_RESULT_OLDER);
+    put_crl("fetched", &ca, none, "9", 0); /* another CA's: the one of this CA would be gone */
+    ck_assert_int_eq(offer("fetched", &changed), CRL_RESULT_UNUSABLE);
+    ck_assert_uint_eq(entries_of(1, 1), 1);
+}
+END_TEST
+
+START_TEST(what_is_kept_is_in_force_from_the_start) {
+    bool changed;
+    put_crl("fetched", &other_ca, one, "5", 1);
+    keep("fetched");
+    start_with_url();
+    ck_assert_uint_eq(list_count(1), 2);
+    ck_assert_uint_eq(entries_of(1, 1), 1);
+    expect_quiet();
+    put_crl("fetched", &other_ca, none, "6", 0);
+    keep("fetched");
+    expect_quiet(); /* whoever keeps it offers it */
+    crl_files_forget(files);
+    (void)look(&changed); /* but what did not come into force is read again */
+    ck_assert(changed);
+    ck_assert_uint_eq(entries_of(1, 1), 0);
+}
+END_TEST
+
+START_TEST(a_file_that_becomes_a_url_stays_in_force_until_the_list_is_fetched) {
+    crl_of_b = "files: [a.crl], urls: ['" URL "']";
+    load();
+    ck_assert_uint_eq(list_count(1), 2);
+    ck_assert_uint_eq(entries_of(1, 1), 0);
+    expect_quiet();
+}
+END_TEST
+
+START_TEST(what_is_kept_and_damaged_stops_nothing) {
+    put_crl("fetched", &other_ca, one, "5", 1);
+    keep("fetched");
+    start_with_url();
+    put("junk", SLICE("junk"));
+    keep("junk"); /* as if the disk had lost it */
+    load();       /* a reload: what is in force stays */
+    ck_assert_uint_eq(entries_of(1, 1), 1);
+    start_with_url();
+    ck_assert_uint_eq(list_count(1), 1);
+}
+END_TEST
+
 Suite *snapshot_refresh_suite(void);
 Suite *snapshot_refresh_suite(void) {
     Suite *suite = suite_create("snapshot/refresh");
@@ -584,6 +705,11 @@ Suite *snapshot_refresh_suite(void) {
     tcase_add_test(tcase, sec_29_an_unusable_file_in_a_directory_is_told_once_and_counts_for_nothing);
     tcase_add_test(tcase, sec_29_a_list_gone_from_a_directory_stays_until_another_takes_its_place);
     tcase_add_test(tcase, sec_29_a_directory_that_cannot_be_read_is_told_once_and_its_lists_stay);
+    tcase_add_test(tcase, what_was_fetched_comes_into_force_when_it_is_good);
+    tcase_add_test(tcase, sec_29_what_was_fetched_and_is_not_good_changes_nothing);
+    tcase_add_test(tcase, what_is_kept_is_in_force_from_the_start);
+    tcase_add_test(tcase, what_is_kept_and_damaged_stops_nothing);
+    tcase_add_test(tcase, a_file_that_becomes_a_url_stays_in_force_until_the_list_is_fetched);
     tcase_add_test(tcase, an_older_list_comes_into_force_where_the_operator_says_so);
     suite_add_tcase(suite, tcase);
     return suite;
