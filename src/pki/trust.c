@@ -89,7 +89,7 @@ static int open_bundle(struct bundle *bundle, const struct trust_bundle *from, s
     return bundle->proved ? 0 : fill_bundle(bundle, &from->certs, err);
 }
 
-static void hash_bundle(EVP_MD_CTX *hash, const struct bundle *bundle) {
+static void hash_bundle(EVP_MD_CTX *hash, struct bundle *bundle) {
     const struct trust_bundle *o = &bundle->options;
     int64_t options[] = {o->extended_key_usage,
                          o->partial_chain,
@@ -102,10 +102,12 @@ static void hash_bundle(EVP_MD_CTX *hash, const struct bundle *bundle) {
                          o->crl_grace_seconds,
                          (int64_t)strlen(bundle->name),
                          (int64_t)bundle->certs.count};
+    INVARIANT(EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1);
     EVP_DigestUpdate(hash, options, sizeof(options));
     EVP_DigestUpdate(hash, bundle->name, strlen(bundle->name));
     for (size_t i = 0; i < bundle->certs.count; i++)
         EVP_DigestUpdate(hash, cert_sha256(bundle->certs.items[i]), SHA256_SIZE);
+    INVARIANT(EVP_DigestFinal_ex(hash, bundle->id, NULL) == 1);
 }
 
 static void hash_crls(EVP_MD_CTX *hash, const struct bundle *bundle) {
@@ -121,9 +123,12 @@ static void hash_crls(EVP_MD_CTX *hash, const struct bundle *bundle) {
 
 static void make_digests(struct trust *trust) {
     EVP_MD_CTX *hash = EVP_MD_CTX_new();
-    INVARIANT(hash != NULL && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1);
+    INVARIANT(hash != NULL);
     for (size_t i = 0; i < trust->count; i++)
         hash_bundle(hash, &trust->bundles[i]);
+    INVARIANT(EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1);
+    for (size_t i = 0; i < trust->count; i++)
+        EVP_DigestUpdate(hash, trust->bundles[i].id, SHA256_SIZE);
     INVARIANT(EVP_DigestFinal_ex(hash, trust->id, NULL) == 1);
     INVARIANT(EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1);
     EVP_DigestUpdate(hash, trust->id, SHA256_SIZE);

@@ -11,6 +11,7 @@ struct bundle {
     char *name;
     struct trust_bundle options; /* name, certs, crls and refusals in it are not used */
     struct proved *proved;       /* NULL: certs are there */
+    uint8_t id[SHA256_SIZE];     /* of certificates and options, not of CRLs */
     struct cert_list certs;
     X509_STORE *store;
     bool has_policy_constraints; /* some certificate has */

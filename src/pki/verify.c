@@ -27,6 +27,7 @@
 #include "base/mem.h"
 #include "name_priv.h"
 #include "pki/dsa.h"
+#include "verify_cache_priv.h"
 
 #define AUTH_LEVEL 2 /* 112 bits: RSA 2048, SHA-224 */
 #define DEFAULT_DEPTH 8
@@ -228,11 +229,11 @@ static void set_rules(X509_STORE_CTX *ctx, const struct judgement *judgement) {
     X509_STORE_CTX_set_verify_cb(ctx, keep_error);
 }
 
-static void keep_chain(struct judgement *judgement, STACK_OF(X509) * path) {
+/* The path and what its certificates say of time. */
+static void keep_chain(struct judgement *judgement, const struct cert_list *path) {
     struct verify_report *report = judgement->report;
-    for (int i = 0; i < sk_X509_num(path); i++) {
-        struct cert *cert = known_cert(judgement, sk_X509_value(path, i));
-        INVARIANT(cert != NULL);
+    for (size_t i = 0; i < path->count; i++) {
+        struct cert *cert = path->items[i];
         cert_list_add(&report->chain, cert);
         if (i == 0 || cert_not_after(cert) < report->not_after)
             report->not_after = cert_not_after(cert);
@@ -243,6 +244,17 @@ static void keep_chain(struct judgement *judgement, STACK_OF(X509) * path) {
     }
     const struct cert *anchor = report->chain.items[report->chain.count - 1];
     memcpy(report->anchor_sha256, cert_sha256(anchor), SHA256_SIZE);
+}
+
+static void keep_path(struct judgement *judgement, STACK_OF(X509) * path) {
+    struct cert_list certs = {NULL, 0};
+    for (int i = 0; i < sk_X509_num(path); i++) {
+        struct cert *cert = known_cert(judgement, sk_X509_value(path, i));
+        INVARIANT(cert != NULL);
+        cert_list_add(&certs, cert);
+    }
+    keep_chain(judgement, &certs);
+    cert_list_fini(&certs);
 }
 
 /* RSA, ECDSA and EdDSA are what a handshake can be authenticated with; CAs are held to the same. */
@@ -342,7 +354,7 @@ void judgement_find_path(struct judgement *judgement) {
     for (int i = 0; i < sk_X509_num(path) && i < TRIED_MAX; i++)
         judgement->tried[judgement->tried_count++] = known_cert(judgement, sk_X509_value(path, i));
     if ((*faults & FAULT_BIT(CERTIFICATE_UNTRUSTED)) == 0 && sk_X509_num(path) > 0) {
-        keep_chain(judgement, path);
+        keep_path(judgement, path);
         check_chain(judgement);
         trace_chain(judgement);
     }
@@ -409,6 +421,27 @@ static void judge(struct judgement *judgement) {
     }
 }
 
+/* The same for a path that held before: what may have changed since is judged. If anything did, all of it is judged
+ * anew, since there may be another path. */
+static void judge_with(struct verify_cache *cache, struct judgement *judgement) {
+    struct verify_report *report = judgement->report;
+    const struct bundle *bundle = judgement->bundle;
+    const struct cert_list *path =
+        verify_cache_path(cache, judgement->leaf, judgement->untrusted, bundle->id, judgement->now);
+    if (path != NULL) {
+        keep_chain(judgement, path);
+        judgement_check_revocation(judgement);
+        if (report->faults == 0)
+            return;
+        verify_report_fini(report);
+        report_init(report, judgement->now);
+        verify_cache_drop(cache, judgement->leaf);
+    }
+    judge(judgement);
+    if (report->faults == 0)
+        verify_cache_put(cache, judgement->untrusted, bundle->id, &report->chain);
+}
+
 /* --- the report ----------------------------------------------------------------------------------------------- */
 
 /* OpenSSL 1.1's wording, which Cloudflare and nginx show (facts 4.5). */
@@ -424,35 +457,56 @@ static void set_verified_text(struct verify_report *report) {
         (void)snprintf(report->verified_text, sizeof(report->verified_text), "SUCCESS");
 }
 
-void verify_chain(const struct trust *trust, const struct cert *leaf, const struct cert_list *untrusted, time_t now,
-                  struct trace *trace, struct verify_report *report_out) {
-    if (leaf == NULL) {
-        verify_none(report_out);
-        report_out->judged_at = now;
-        trace_add(trace, "certificate", TRACE_NO, "none was presented");
-        return;
-    }
+/* question: leaf, untrusted, now, trace. */
+static void judge_bundles(const struct trust *trust, const struct judgement *question, struct verify_cache *cache,
+                          struct verify_report *report_out) {
     uint64_t vouching = 0;
-    report_init(report_out, now);
+    report_init(report_out, question->now);
     for (size_t i = 0; i < trust_bundle_count(trust); i++) {
         struct verify_report candidate;
-        struct judgement judgement = {.bundle = trust_bundle_at(trust, i), .now = now, .trace = trace};
+        struct judgement judgement = *question;
+        judgement.bundle = trust_bundle_at(trust, i);
         judgement.report = &candidate;
-        judgement.leaf = leaf;
-        judgement.untrusted = untrusted;
-        report_init(&candidate, now);
-        trace_add(trace, "ca_bundle", TRACE_INFO, "%s", judgement.bundle->name);
-        trace_enter(trace);
-        judge(&judgement);
-        trace_add(trace, "certificate", candidate.reason == REASON_NONE ? TRACE_YES : TRACE_NO, "verified by %s",
-                  judgement.bundle->name);
-        trace_leave(trace);
+        report_init(&candidate, question->now);
+        trace_add(question->trace, "ca_bundle", TRACE_INFO, "%s", judgement.bundle->name);
+        trace_enter(question->trace);
+        if (cache != NULL)
+            judge_with(cache, &judgement);
+        else
+            judge(&judgement);
+        trace_add(question->trace, "certificate", candidate.reason == REASON_NONE ? TRACE_YES : TRACE_NO,
+                  "verified by %s", judgement.bundle->name);
+        trace_leave(question->trace);
         if (candidate.reason == REASON_NONE)
             vouching |= UINT64_C(1) << i;
         keep_better(report_out, &candidate, i == 0);
     }
     report_out->bundles = vouching;
     set_verified_text(report_out);
+}
+
+static void judge_nothing(time_t now, struct trace *trace, struct verify_report *report_out) {
+    verify_none(report_out);
+    report_out->judged_at = now;
+    trace_add(trace, "certificate", TRACE_NO, "none was presented");
+}
+
+void verify_chain(const struct trust *trust, const struct cert *leaf, const struct cert_list *untrusted, time_t now,
+                  struct trace *trace, struct verify_report *report_out) {
+    struct judgement question = {.now = now, .trace = trace, .leaf = leaf, .untrusted = untrusted};
+    if (leaf == NULL)
+        judge_nothing(now, trace, report_out);
+    else
+        judge_bundles(trust, &question, NULL, report_out);
+}
+
+void verify_chain_cached(struct verify_cache *cache, const struct trust *trust, const struct cert *leaf,
+                         const struct cert_list *untrusted, time_t now, struct verify_report *report_out) {
+    struct judgement question = {.now = now, .leaf = leaf, .untrusted = untrusted};
+    if (leaf == NULL)
+        judge_nothing(now, NULL, report_out);
+    else
+        judge_bundles(trust, &question, cache, report_out);
 }
 
 void verify_none(struct verify_report *report_out) {

@@ -2,7 +2,7 @@
 #ifndef SALLYPORT_TESTS_PKI_JUDGE_H
 #define SALLYPORT_TESTS_PKI_JUDGE_H
 
-#include "pki/verify.h"
+#include "pki/verify_cache.h"
 #include "support/testpki.h"
 
 /* One case. Arrays end with NULL. */
@@ -13,6 +13,7 @@ struct scene {
     struct trust_bundle bundle;          /* options only; crl_require NEVER by default */
     struct crl *crls[8];                 /* taken over: freed with the verdict */
     time_t now;                          /* 0: TESTPKI_NOW */
+    struct verify_cache *cache;          /* NULL: one of its own for each verdict, asked twice, has to agree */
 };
 /* Ends the test when the bundle is refused. The caller ends with verify_report_fini. */
 struct verify_report judge_report(const struct scene *scene);
