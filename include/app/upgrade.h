@@ -22,6 +22,11 @@
 
 enum upgrade_state { UPGRADE_NONE, UPGRADE_RUNNING, UPGRADE_DONE };
 
+/* What a successor is given beside the sockets. */
+struct upgrade_bequest {
+    int keys, sessions;
+};
+
 struct upgrade {
     enum upgrade_state state;
     struct loop *loop;
@@ -31,7 +36,9 @@ struct upgrade {
     struct loop_timer *timer;
     unsigned failures;
     int to_predecessor; /* the pipe of the one that this process replaces; -1: none */
-    int inherited_keys; /* its ticket keys, sealed; -1: none. The caller's to take */
+    /* -1: none. The caller's to take. */
+    int inherited_keys;     /* its ticket keys, sealed */
+    int inherited_sessions; /* its memory of TLS sessions */
     void (*taken_over)(void *arg);
     void *arg;
 };
@@ -43,7 +50,8 @@ void upgrade_fini(struct upgrade *upgrade);
 bool upgrade_is_successor(const struct upgrade *upgrade);
 /* The gateway serves: the predecessor may go. */
 void upgrade_tell_ready(struct upgrade *upgrade);
-void upgrade_start(struct upgrade *upgrade, const struct program *program, const struct sockets *sockets, int keys);
+void upgrade_start(struct upgrade *upgrade, const struct program *program, const struct sockets *sockets,
+                   struct upgrade_bequest bequest);
 /* After SIGCHLD. */
 void upgrade_reaped(struct upgrade *upgrade, pid_t pid, int status);
 /* Ends a successor that is not ready. */

@@ -63,9 +63,12 @@ struct conf_admin {
     struct conf_file token_file; /* a secret; required for TCP addresses */
 };
 
+enum conf_session_tickets { CONF_SESSION_TICKETS_STATEFUL, CONF_SESSION_TICKETS_STATELESS };
+
 struct conf_tls {
     struct conf_text min_version, ciphers, groups;
     int64_t session_timeout_ms;
+    enum conf_session_tickets session_tickets;
 };
 
 struct conf_limits {

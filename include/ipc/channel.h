@@ -37,6 +37,7 @@
     X(ABORT, "number = generation") \
     X(TICKET_KEYS, "fd = sealed ticket keys, newest first") \
     X(LIMITS, "fd = the shared table of limits; value = the receiver's row") \
+    X(SESSIONS, "fd = the shared memory of TLS sessions") \
     X(DRAIN, "value = timeout in ms; finish and exit; number = 1: others serve the sockets, so leave what waits there to them") \
     /* worker to master */ \
     X(PREPARED, "number = generation") \

@@ -3,8 +3,8 @@
  * them. It holds no certificate and no default host: everything of a hostname is set on the connection in the
  * ClientHello callback.
  *
- * Always: no compression, no renegotiation, no early data, no post-handshake authentication, no session cache, one
- * stateless ticket, server preference of ciphers, a bounded certificate list, security level 2.
+ * Always: no compression, no renegotiation, no early data, no post-handshake authentication, no session cache of
+ * OpenSSL's, one ticket, server preference of ciphers, a bounded certificate list, security level 2.
  */
 #ifndef SALLYPORT_TLS_TLS_PROFILE_H
 #define SALLYPORT_TLS_TLS_PROFILE_H
@@ -20,6 +20,7 @@ struct tls_profile_source {
     const char *ciphers;     /* "secure" (ECDHE with AEAD), or an OpenSSL list for TLS 1.2 */
     const char *groups;      /* "X25519:P-256:P-384:P-521" */
     size_t certificate_chain_size; /* bytes of the client's Certificate message */
+    bool has_stateless_tickets;    /* TLS 1.3 sessions go into the tickets, even where they could be kept */
 };
 
 /* The hostname seam: the only matcher is the owner's (route/hostname_table). server_name is the normalised name in the
@@ -39,7 +40,12 @@ struct ticket_keys *ticket_keys_new(void);
 /* All keys anew: one to TICKET_KEYS_MAX of TICKET_KEY_SIZE bytes, newest first. The bytes stay the caller's (to wipe).
  */
 MUST_CHECK int ticket_keys_load(struct ticket_keys *keys, struct slice bytes, struct err *err);
+/* From now on the sessions of TLS 1.3 are kept, sealed, in this memory, and tickets only name them. memory:
+ * session_store_size() bytes, zeroed at first, shared by all workers; it must outlive the keys. */
+void ticket_keys_keep_sessions(struct ticket_keys *keys, void *memory);
 void ticket_keys_free(struct ticket_keys **keys);
+/* 32 MiB of address space: about 30,000 sessions of clients with EC certificates; then the oldest go. */
+size_t session_store_size(void);
 
 /* keys must outlive the profile. The texts in err name the setting ("tls.ciphers: no cipher matches ..."). */
 MUST_CHECK struct tls_profile *tls_profile_new(const struct tls_profile_source *source, struct ticket_keys *keys,

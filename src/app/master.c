@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -135,7 +136,8 @@ static void on_reopen(void *arg) {
 static void on_upgrade(void *arg) {
     struct master *master = arg;
     if (master->state == MASTER_SERVING)
-        upgrade_start(&master->upgrade, &master->program, &master->sockets, master->tickets.fd);
+        upgrade_start(&master->upgrade, &master->program, &master->sockets,
+                      (struct upgrade_bequest){master->tickets.fd, master->sessions});
 }
 
 static void taken_over(void *arg) { master_stop(arg, true); }
@@ -224,6 +226,25 @@ static int find_program(struct program *program, struct err *err) {
     return 0;
 }
 
+static void close_fd(int fd) {
+    if (fd >= 0)
+        (void)close(fd);
+}
+
+/* The predecessor's, if it has the form that this program knows. */
+static int make_sessions(struct master *master, struct err *err) {
+    struct stat status;
+    int inherited = master->upgrade.inherited_sessions;
+    master->upgrade.inherited_sessions = -1;
+    if (inherited >= 0 && fstat(inherited, &status) == 0 && (size_t)status.st_size == session_store_size()) {
+        master->sessions = inherited;
+        return 0;
+    }
+    close_fd(inherited);
+    master->sessions = memfd_shared("sessions", session_store_size(), err);
+    return master->sessions < 0 ? -1 : 0;
+}
+
 static int make_shared(struct master *master, struct err *err) {
     if (logpipe_make(&master->log.read, &master->log.write, err) != 0)
         return -1;
@@ -233,6 +254,8 @@ static int make_shared(struct master *master, struct err *err) {
     if (!memory)
         return -1;
     master->limit_table = limit_table_open(memory);
+    if (make_sessions(master, err) != 0)
+        return -1;
     int keys = master->upgrade.inherited_keys;
     master->upgrade.inherited_keys = -1;
     return ticket_box_init(&master->tickets, keys, clock_mono_us() / 1000, err);
@@ -253,7 +276,7 @@ static struct master *master_new(const char *config_path, struct err *err) {
     struct master *master = NEW(struct master);
     master->loop = loop;
     master->program = (struct program){.fd = -1, .config_path = config_path};
-    master->limits = master->log.read = master->log.write = master->tickets.fd = -1;
+    master->limits = master->sessions = master->log.read = master->log.write = master->tickets.fd = -1;
     generation_init(&master->in_force);
     sockets_init(&master->sockets);
     upgrade_init(&master->upgrade, loop, taken_over, master);
@@ -263,11 +286,6 @@ static struct master *master_new(const char *config_path, struct err *err) {
     master->housekeeping = loop_timer_new(loop, housekeeping, master);
     master->deadline = loop_timer_new(loop, on_deadline, master);
     return master;
-}
-
-static void close_fd(int fd) {
-    if (fd >= 0)
-        (void)close(fd);
 }
 
 static void master_free(struct master *master) {
@@ -283,6 +301,7 @@ static void master_free(struct master *master) {
     close_fd(master->log.read);
     close_fd(master->log.write);
     close_fd(master->limits);
+    close_fd(master->sessions);
     close_fd(master->program.fd);
     mem_free((void *)(uintptr_t)master->program.path);
     loop_timer_free(&master->housekeeping);

@@ -59,7 +59,8 @@ struct master {
     struct sockets sockets;
     struct ticket_box tickets;
     struct upgrade upgrade;
-    int limits; /* shared memory of the table */
+    int limits;   /* shared memory of the table */
+    int sessions; /* shared memory of TLS sessions */
     struct limit_table *limit_table;
     int control_metrics; /* region of the control that runs, or ran last */
     int *gone_metrics;   /* regions of dead processes that nobody has absorbed yet */

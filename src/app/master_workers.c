@@ -163,6 +163,7 @@ static void on_started(void *arg, struct child *child) {
     send_fd(child, IPC_LOG_PIPE, slot->log.write);
     send_fd(child, IPC_LIMITS, master->limits);
     send_fd(child, IPC_TICKET_KEYS, master->tickets.fd);
+    send_fd(child, IPC_SESSIONS, master->sessions);
     if (is_new_pipe)
         control_tell_pipe(master, child->index, &slot->log);
     control_tell(master, &(struct ipc_message){

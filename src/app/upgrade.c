@@ -20,25 +20,33 @@
 #include "base/mem.h"
 #include "base/memfd.h"
 
-#define VARIABLE "SALLYPORT_UPGRADE" /* "PIPE KEYS": two descriptors */
+#define VARIABLE "SALLYPORT_UPGRADE" /* "PIPE KEYS SESSIONS": descriptors */
 #define FIRST_FD 3
 #define WAIT_MS 60000
-#define OTHER_FDS 3 /* beside the sockets: pipe, keys, names */
+#define OTHER_FDS 4 /* beside the sockets: pipe, keys, sessions, names */
 #define PID_TEXT_SIZE 32
 
 static void set_name(const char *name) { (void)prctl(PR_SET_NAME, name); }
 
 /* ---- the successor's side ---- */
 
+/* A descriptor's number in front of rest; -1: there is none. It stays out of children. */
+static int take_descriptor(struct slice *rest) {
+    struct slice word;
+    unsigned long long fd;
+    *rest = slice_cut(*rest, ' ', &word);
+    return slice_to_u64(word, &fd) && fd <= INT_MAX && fcntl((int)fd, F_SETFD, FD_CLOEXEC) == 0 ? (int)fd : -1;
+}
+
+/* One of an older program names no sessions. */
 static void take_descriptors(struct upgrade *upgrade) {
-    const char *text = getenv(VARIABLE);
-    struct slice first, second = slice_cut(slice_of(text), ' ', &first);
-    unsigned long long pipe, keys;
-    if (!slice_to_u64(first, &pipe) || !slice_to_u64(second, &keys) || pipe > INT_MAX || keys > INT_MAX ||
-        fcntl((int)pipe, F_SETFD, FD_CLOEXEC) != 0 || fcntl((int)keys, F_SETFD, FD_CLOEXEC) != 0)
+    struct slice rest = slice_of(getenv(VARIABLE));
+    int pipe = take_descriptor(&rest), keys = take_descriptor(&rest);
+    if (pipe < 0 || keys < 0)
         return;
-    upgrade->to_predecessor = (int)pipe;
-    upgrade->inherited_keys = (int)keys;
+    upgrade->to_predecessor = pipe;
+    upgrade->inherited_keys = keys;
+    upgrade->inherited_sessions = take_descriptor(&rest);
 }
 
 bool upgrade_is_successor(const struct upgrade *upgrade) { return upgrade->to_predecessor >= 0; }
@@ -145,8 +153,8 @@ static void make_environment(struct handover *handover) {
     int pipe = FIRST_FD + (int)handover->socket_count;
     *to++ = handover->pid_text;
     *to++ = mem_printf("LISTEN_FDS=%zu", handover->socket_count);
-    *to++ = mem_printf(VARIABLE "=%d %d", pipe, pipe + 1);
-    *to++ = mem_printf(SOCKETS_NAMES_VARIABLE "=%d", pipe + 2);
+    *to++ = mem_printf(VARIABLE "=%d %d %d", pipe, pipe + 1, pipe + 2);
+    *to++ = mem_printf(SOCKETS_NAMES_VARIABLE "=%d", pipe + 3);
     for (size_t i = 0; i < count; i++)
         if (!is_ours(environ[i]))
             *to++ = environ[i];
@@ -176,12 +184,12 @@ static int seal_names(const struct sockets *sockets, struct handover *handover, 
 }
 
 /* Copies out of the way of the numbers that they are to have. */
-static int copy_descriptors(struct handover *handover, const struct sockets *sockets, int pipe, int keys,
-                            struct err *err) {
+static int copy_descriptors(struct handover *handover, const struct sockets *sockets, int pipe,
+                            struct upgrade_bequest bequest, struct err *err) {
     handover->fds = NEW_ARRAY(int, SOCKETS_INHERITED_MAX + OTHER_FDS);
     int names = seal_names(sockets, handover, err), status = names < 0 ? -1 : 0;
     size_t count = handover->socket_count + OTHER_FDS;
-    const int others[OTHER_FDS] = {pipe, keys, names};
+    const int others[OTHER_FDS] = {pipe, bequest.keys, bequest.sessions, names};
     memcpy(handover->fds + handover->socket_count, others, sizeof others);
     for (; handover->fd_count < count && status == 0; handover->fd_count++) {
         int *fd = &handover->fds[handover->fd_count];
@@ -204,12 +212,12 @@ static void become(struct handover *handover, const char *path) {
     (void)execve(path, handover->argv, handover->environment);
 }
 
-static pid_t start_successor(const struct program *program, const struct sockets *sockets, int pipe, int keys,
-                             struct err *err) {
+static pid_t start_successor(const struct program *program, const struct sockets *sockets, int pipe,
+                             struct upgrade_bequest bequest, struct err *err) {
     struct handover handover = {.fds = NULL};
     pid_t pid = -1;
     char run[] = "run", option[] = "-c", *path = mem_strdup(program->path), *config = mem_strdup(program->config_path);
-    if (copy_descriptors(&handover, sockets, pipe, keys, err) == 0) {
+    if (copy_descriptors(&handover, sockets, pipe, bequest, err) == 0) {
         make_environment(&handover);
         char *argv[] = {path, run, option, config, NULL};
         memcpy(handover.argv, argv, sizeof argv);
@@ -227,7 +235,8 @@ static pid_t start_successor(const struct program *program, const struct sockets
     return pid;
 }
 
-void upgrade_start(struct upgrade *upgrade, const struct program *program, const struct sockets *sockets, int keys) {
+void upgrade_start(struct upgrade *upgrade, const struct program *program, const struct sockets *sockets,
+                   struct upgrade_bequest bequest) {
     struct err err = {""};
     int ends[2];
     if (upgrade->state != UPGRADE_NONE) {
@@ -240,7 +249,7 @@ void upgrade_start(struct upgrade *upgrade, const struct program *program, const
         return;
     }
     upgrade->pipe = ends[0];
-    upgrade->pid = start_successor(program, sockets, ends[1], keys, &err);
+    upgrade->pid = start_successor(program, sockets, ends[1], bequest, &err);
     (void)close(ends[1]);
     if (upgrade->pid < 0) {
         fail(upgrade, err.text);
@@ -254,8 +263,13 @@ void upgrade_start(struct upgrade *upgrade, const struct program *program, const
 }
 
 void upgrade_init(struct upgrade *upgrade, struct loop *loop, void (*taken_over)(void *arg), void *arg) {
-    *upgrade = (struct upgrade){
-        .loop = loop, .pipe = -1, .to_predecessor = -1, .inherited_keys = -1, .taken_over = taken_over, .arg = arg};
+    *upgrade = (struct upgrade){.loop = loop,
+                                .pipe = -1,
+                                .to_predecessor = -1,
+                                .inherited_keys = -1,
+                                .inherited_sessions = -1,
+                                .taken_over = taken_over,
+                                .arg = arg};
     upgrade->timer = loop_timer_new(loop, on_timeout, upgrade);
     take_descriptors(upgrade);
     (void)unsetenv(VARIABLE);
@@ -268,4 +282,6 @@ void upgrade_fini(struct upgrade *upgrade) {
         (void)close(upgrade->to_predecessor);
     if (upgrade->inherited_keys >= 0)
         (void)close(upgrade->inherited_keys);
+    if (upgrade->inherited_sessions >= 0)
+        (void)close(upgrade->inherited_sessions);
 }

@@ -115,7 +115,9 @@ static void take_log(struct process *process, int fd) {
 
 static void take_shared(struct process *process, enum ipc_type type, int fd) {
     struct err err = {""};
-    size_t size = type == IPC_METRICS ? metrics_region_size() : limit_table_size();
+    size_t size = type == IPC_METRICS    ? metrics_region_size()
+                  : type == IPC_SESSIONS ? session_store_size()
+                                         : limit_table_size();
     void *memory = memfd_map_shared(fd, size, true, &err);
     if (fd >= 0)
         (void)close(fd);
@@ -124,6 +126,8 @@ static void take_shared(struct process *process, enum ipc_type type, int fd) {
         set_state(process, PROCESS_ENDED);
     } else if (type == IPC_METRICS) {
         metrics_use_region(memory);
+    } else if (type == IPC_SESSIONS) {
+        ticket_keys_keep_sessions(process->keys, memory);
     } else {
         process->limits = limit_table_open(memory);
     }
@@ -249,6 +253,7 @@ static void on_message(void *arg, struct ipc_message *message) {
         break;
     case IPC_METRICS:
     case IPC_LIMITS:
+    case IPC_SESSIONS:
         take_shared(process, message->type, ipc_message_take_fd(message, 0));
         break;
     case IPC_TICKET_KEYS:

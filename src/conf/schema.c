@@ -31,6 +31,8 @@
 static const struct choice log_levels[] = {{"debug", 0, false}, {"info", 0, false}, {"warning", 0, false}, {"error", 0, false}, {NULL, 0, false}};
 static const struct choice log_targets[] = {{"stdout", 0, false}, {"stderr", 0, false}, {"off", 0, false}, {NULL, 0, false}};
 static const struct choice tls_versions[] = {{"1.2", 0, false}, {"1.3", 0, false}, {NULL, 0, false}};
+static const struct choice session_tickets[] = {{"stateful", CONF_SESSION_TICKETS_STATEFUL, false}, {"stateless", CONF_SESSION_TICKETS_STATELESS, false},
+                                                {NULL, 0, false}};
 static const struct choice ekus[] = {{"client_auth", CONF_EKU_CLIENT_AUTH, false}, {"any", CONF_EKU_ANY, false}, {NULL, 0, false}};
 static const struct choice crl_requires[] = {{"if_present", CONF_CRL_IF_PRESENT, false}, {"leaf", CONF_CRL_LEAF, false},
     {"chain", CONF_CRL_CHAIN, false}, {NULL, 0, false}};
@@ -84,6 +86,8 @@ static const struct field tls_fields[] = {
     ROW(conf_tls, min_version, .name = "min_version", .type = FIELD_TEXT, .choices = tls_versions, .fallback = "1.2", .doc = "The oldest TLS version."),
     ROW(conf_tls, session_timeout_ms, .name = "session_timeout", .type = FIELD_DURATION, .min = 0, .max = 7 * DAYS, .fallback = "8h",
         .doc = "How long after its full handshake a session may be resumed; 0: never."),
+    ROW(conf_tls, session_tickets, .name = "session_tickets", .type = FIELD_ENUM, .choices = session_tickets, .fallback = "stateful",
+        .doc = "Where TLS 1.3 sessions are: `stateful`: in memory that all workers share (32 MiB at most, the oldest go), which makes resumption cheap; `stateless`: in the client's ticket, sealed. TLS 1.2 sessions are always in the ticket."),
     ROW(conf_tls, ciphers, .name = "ciphers", .type = FIELD_TEXT, .fallback = "secure",
         .doc = "`secure`: ECDHE with AEAD; or an OpenSSL list for TLS 1.2."),
     ROW(conf_tls, groups, .name = "groups", .type = FIELD_TEXT, .fallback = "X25519:P-256:P-384:P-521", .doc = "Key exchange groups, in order of preference."),

@@ -60,6 +60,7 @@ int channel_fds_of(enum ipc_type type) {
     case IPC_LISTENER:
     case IPC_TICKET_KEYS:
     case IPC_LIMITS:
+    case IPC_SESSIONS:
     case IPC_LOG_PIPE:
     case IPC_METRICS:
     case IPC_ASK:

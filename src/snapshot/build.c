@@ -294,7 +294,7 @@ static bool has_same_tls(const struct conf *a, const struct conf *b) {
     return strcmp(a->tls.min_version.text, b->tls.min_version.text) == 0 &&
            strcmp(a->tls.ciphers.text, b->tls.ciphers.text) == 0 &&
            strcmp(a->tls.groups.text, b->tls.groups.text) == 0 &&
-           a->tls.session_timeout_ms == b->tls.session_timeout_ms &&
+           a->tls.session_timeout_ms == b->tls.session_timeout_ms && a->tls.session_tickets == b->tls.session_tickets &&
            a->limits.certificate_chain_size == b->limits.certificate_chain_size;
 }
 
@@ -308,6 +308,8 @@ static int build_tls_profile(struct builder *builder, struct ticket_keys *keys, 
                                               .session_timeout = (long)(conf->tls.session_timeout_ms / 1000),
                                               .ciphers = conf->tls.ciphers.text,
                                               .groups = conf->tls.groups.text,
+                                              .has_stateless_tickets =
+                                                  conf->tls.session_tickets == CONF_SESSION_TICKETS_STATELESS,
                                               .certificate_chain_size = (size_t)conf->limits.certificate_chain_size};
     builder->snapshot->tls = tls_profile_new(&source, keys, err);
     return builder->snapshot->tls ? 0 : -1;

@@ -10,6 +10,7 @@
 
 #include <openssl/ssl.h>
 
+#include "pki/verify_cache.h"
 #include "tls/peer.h"
 #include "tls/stream_tls.h"
 #include "tls/tls_profile.h"
@@ -68,7 +69,10 @@ MUST_CHECK int tls_host_apply(const struct tls_host *host, SSL *ssl);
 /* tls_profile.c */
 SSL_CTX *tls_profile_ctx(const struct tls_profile *profile);
 const struct ticket_keys *tls_profile_ticket_keys(const struct tls_profile *profile);
+struct verify_cache *tls_profile_cache(const struct tls_profile *profile);
 long tls_profile_session_timeout(const struct tls_profile *profile);
+/* Are TLS 1.3 sessions kept in a store? */
+bool tls_profile_keeps_sessions(const struct tls_profile *profile);
 /* Wall time as this profile sees it, and another clock for it (tests of expiry). */
 time_t tls_profile_now(const struct tls_profile *profile);
 void tls_profile_set_clock(struct tls_profile *profile, time_t (*clock)(void));
@@ -80,6 +84,13 @@ int ticket_keys_seal(const struct ticket_keys *keys, unsigned char *name_out, un
                      EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac);
 int ticket_keys_open(const struct ticket_keys *keys, const unsigned char *name, const unsigned char *iv,
                      EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac);
+struct session_store;
+/* NULL: sessions are in the tickets. */
+struct session_store *ticket_keys_store(const struct ticket_keys *keys);
+/* Bytes that only the key and the seed give, for the session store. False: there is no key of that index. */
+#define TICKET_DERIVED_SIZE 64
+bool ticket_keys_derive(const struct ticket_keys *keys, size_t index, const uint8_t seed[TICKET_NAME_SIZE],
+                        uint8_t out[TICKET_DERIVED_SIZE]);
 
 /* ticket_data.c: what a ticket carries of ours. */
 #define TICKET_SENT_BYTES_MAX 4096 /* certificates after the leaf */
@@ -101,6 +112,15 @@ size_t ticket_data_encode(const struct ticket_data *data, uint8_t out[TICKET_DAT
 /* False for anything but the bytes of an encode; sent points into bytes. */
 bool ticket_data_decode(struct slice bytes, struct ticket_data *data_out);
 bool ticket_has_room(const struct cert *leaf, const struct cert_list *sent);
+
+/* resumption.c: what there is to know of a client for its next visit, and whether it may resume at this one. */
+void resumption_describe(const struct handshake *handshake, const struct presented *presented, struct ticket_data *out);
+/* leaf: NULL without a certificate. Fills handshake->resumed when it may. */
+bool resumption_decide(struct handshake *handshake, const struct ticket_data *data, struct cert *leaf);
+/* Counts what is looked at of what a client sends. False: enough. */
+bool resumption_may_look(struct handshake *handshake);
+/* Does this connection's session get kept, instead of going into the ticket? */
+bool resumption_is_kept(const SSL *ssl);
 
 /* tickets.c: OpenSSL's three ticket callbacks. */
 int ticket_key_use(SSL *ssl, unsigned char name[16], unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,

@@ -47,6 +47,21 @@ static int refuse_name(struct handshake *handshake, int *alert, struct slice raw
     return result;
 }
 
+/* The version is chosen later, but TLS 1.3 is when it is offered here (RFC 8446 section 4.2.1). */
+static bool offers_tls13(SSL *ssl) {
+    const unsigned char *versions = NULL;
+    size_t len = 0;
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_supported_versions, &versions, &len) != 1) {
+        return false;
+    }
+    for (size_t i = 1; i + 1 < len; i += 2) {
+        if (read_u16((const char *)versions + i) == TLS1_3_VERSION) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int choose_host(struct handshake *handshake, SSL *ssl, int *alert) {
     struct slice name = handshake->has_sni ? slice_of(handshake->server_name) : SLICE_NONE;
     enum reason reason = handshake->select(handshake->owner, name, &handshake->host);
@@ -89,6 +104,10 @@ int sni_select(SSL *ssl, int *alert, void *arg) {
         return refuse_name(handshake, alert, raw);
     }
     if (!is_second) {
+        if (tls_profile_keeps_sessions(handshake->profile) && offers_tls13(ssl)) {
+            SSL_set_options(ssl,
+                            SSL_OP_NO_TICKET); /* tickets name what is kept here; TLS 1.2 ones hold it themselves */
+        }
         handshake->has_sni = has_sni;
         (void)snprintf(handshake->server_name, sizeof handshake->server_name, "%s", name);
         return choose_host(handshake, ssl, alert);

@@ -1,13 +1,14 @@
 /*
- * ticket_keys: the keys that session tickets are sealed with (AES-256-CBC, HMAC-SHA256; RFC 5077 section 4). Master
- * makes and rotates them for all workers; tickets.c seals with the newest and opens with any. Wiped on free.
+ * ticket_keys: the keys that session tickets are sealed with (AES-256-CBC, HMAC-SHA256; RFC 5077 section 4), and that
+ * the records of the session store get theirs from. Master makes and rotates them for all workers; tickets.c and
+ * session_store.c seal with the newest and open with any. Wiped on free.
  */
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
 #include "base/mem.h"
-#include "handshake_priv.h"
+#include "session_priv.h"
 
 #define SEAL_KEY_SIZE 32
 
@@ -21,6 +22,8 @@ _Static_assert(sizeof(struct ticket_key) == TICKET_KEY_SIZE, "a key is its bytes
 
 struct ticket_keys {
     EVP_CIPHER *cipher;
+    EVP_MD *sha512;
+    struct session_store *store;             /* NULL: sessions are in the tickets */
     struct ticket_key keys[TICKET_KEYS_MAX]; /* newest first */
     size_t count;
 };
@@ -28,7 +31,8 @@ struct ticket_keys {
 struct ticket_keys *ticket_keys_new(void) {
     struct ticket_keys *keys = NEW(struct ticket_keys);
     keys->cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
-    INVARIANT(keys->cipher);
+    keys->sha512 = EVP_MD_fetch(NULL, "SHA512", NULL);
+    INVARIANT(keys->cipher && keys->sha512);
     INVARIANT(RAND_priv_bytes((unsigned char *)&keys->keys[0], sizeof keys->keys[0]) == 1);
     keys->count = 1;
     return keys;
@@ -47,9 +51,36 @@ void ticket_keys_free(struct ticket_keys **keys_ptr) {
     struct ticket_keys *keys = *keys_ptr;
     *keys_ptr = NULL;
     if (keys) {
+        session_store_free(&keys->store);
+        EVP_MD_free(keys->sha512);
         EVP_CIPHER_free(keys->cipher);
         mem_wipe_free(keys, sizeof *keys);
     }
+}
+
+void ticket_keys_keep_sessions(struct ticket_keys *keys, void *memory) {
+    session_store_free(&keys->store);
+    keys->store = session_store_new(memory);
+}
+
+struct session_store *ticket_keys_store(const struct ticket_keys *keys) {
+    return keys->store;
+}
+
+bool ticket_keys_derive(const struct ticket_keys *keys, size_t index, const uint8_t seed[TICKET_NAME_SIZE],
+                        uint8_t out[TICKET_DERIVED_SIZE]) {
+    static const char LABEL[] = "sallyport session record 1";
+    uint8_t bytes[sizeof LABEL + TICKET_KEY_SIZE + TICKET_NAME_SIZE];
+    if (index >= keys->count) {
+        return false;
+    }
+    /* All of fixed length: no two inputs give the same bytes. */
+    memcpy(bytes, LABEL, sizeof LABEL);
+    memcpy(bytes + sizeof LABEL, &keys->keys[index], TICKET_KEY_SIZE);
+    memcpy(bytes + sizeof LABEL + TICKET_KEY_SIZE, seed, TICKET_NAME_SIZE);
+    bool is_done = EVP_Digest(bytes, sizeof bytes, out, NULL, keys->sha512, NULL) == 1;
+    mem_wipe(bytes, sizeof bytes);
+    return is_done;
 }
 
 static bool key_set_mac(const struct ticket_key *key, EVP_MAC_CTX *mac) {

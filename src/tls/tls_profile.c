@@ -11,7 +11,8 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "handshake_priv.h"
+#include "pki/library.h"
+#include "session_priv.h"
 
 /* ECDHE with AEAD; the 128-bit suites first, as browsers have them; ChaCha20 goes first for clients that prefer it. */
 static const char SECURE_CIPHERS[] = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
@@ -26,7 +27,9 @@ struct tls_profile {
     unsigned refs;
     SSL_CTX *ctx;
     struct ticket_keys *keys;
+    struct verify_cache *cache;
     long session_timeout;
+    bool has_stateless_tickets;
     time_t (*clock)(void);
 };
 
@@ -125,7 +128,8 @@ static int set_groups(SSL_CTX *ctx, const char *groups, struct err *err) {
 }
 
 static int set_sessions(SSL_CTX *ctx, long session_timeout, struct err *err) {
-    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_get_cb(ctx, session_find);
     if (session_timeout <= 0) {
         SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
     } else {
@@ -166,7 +170,7 @@ static int set_up(SSL_CTX *ctx, const struct tls_profile_source *source, struct 
 
 struct tls_profile *tls_profile_new(const struct tls_profile_source *source, struct ticket_keys *keys,
                                     struct err *err) {
-    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    SSL_CTX *ctx = SSL_CTX_new_ex(pki_library(), NULL, TLS_server_method());
     if (!ctx) {
         openssl_drain(err, "TLS");
         return NULL;
@@ -176,8 +180,13 @@ struct tls_profile *tls_profile_new(const struct tls_profile_source *source, str
         return NULL;
     }
     struct tls_profile *profile = NEW(struct tls_profile);
-    *profile = (struct tls_profile){
-        .refs = 1, .ctx = ctx, .keys = keys, .session_timeout = source->session_timeout, .clock = clock_wall};
+    *profile = (struct tls_profile){.refs = 1,
+                                    .ctx = ctx,
+                                    .keys = keys,
+                                    .cache = verify_cache_new(),
+                                    .session_timeout = source->session_timeout,
+                                    .has_stateless_tickets = source->has_stateless_tickets,
+                                    .clock = clock_wall};
     return profile;
 }
 
@@ -191,12 +200,19 @@ void tls_profile_unref(struct tls_profile **profile_ptr) {
     *profile_ptr = NULL;
     if (profile && --profile->refs == 0) {
         SSL_CTX_free(profile->ctx);
+        verify_cache_free(&profile->cache);
         mem_free(profile);
     }
 }
 
 SSL_CTX *tls_profile_ctx(const struct tls_profile *profile) { return profile->ctx; }
 const struct ticket_keys *tls_profile_ticket_keys(const struct tls_profile *profile) { return profile->keys; }
+struct verify_cache *tls_profile_cache(const struct tls_profile *profile) {
+    return profile->cache;
+}
 long tls_profile_session_timeout(const struct tls_profile *profile) { return profile->session_timeout; }
+bool tls_profile_keeps_sessions(const struct tls_profile *profile) {
+    return profile->session_timeout > 0 && !profile->has_stateless_tickets && ticket_keys_store(profile->keys);
+}
 time_t tls_profile_now(const struct tls_profile *profile) { return profile->clock(); }
 void tls_profile_set_clock(struct tls_profile *profile, time_t (*clock)(void)) { profile->clock = clock; }

@@ -36,8 +36,8 @@ static int error_for_alert(enum reason reason) {
     }
 }
 
-static void record_certificates(struct presented *presented, X509_STORE_CTX *store) {
-    presented->leaf = cert_from_x509(X509_STORE_CTX_get0_cert(store));
+static void record_certificates(struct presented *presented, X509_STORE_CTX *store, struct verify_cache *cache) {
+    presented->leaf = verify_cache_cert_of(cache, X509_STORE_CTX_get0_cert(store));
     STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(store); /* all of the message, leaf first */
     for (int i = 1; i < sk_X509_num(sent); i++) {
         struct cert *cert = cert_from_x509(sk_X509_value(sent, i));
@@ -62,9 +62,11 @@ int verify_record(X509_STORE_CTX *store, void *arg) {
     }
     struct presented *presented = &handshake->full;
     presented_fini(presented);
-    record_certificates(presented, store);
+    struct verify_cache *cache = tls_profile_cache(handshake->profile);
+    record_certificates(presented, store, cache);
     time_t now = tls_profile_now(handshake->profile);
-    verify_chain(tls_host_trust(handshake->host), presented->leaf, &presented->sent, now, NULL, &presented->report);
+    verify_chain_cached(cache, tls_host_trust(handshake->host), presented->leaf, &presented->sent, now,
+                        &presented->report);
     presented->first_authenticated = now;
 
     enum reason reason = presented->report.reason;

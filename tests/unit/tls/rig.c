@@ -188,12 +188,20 @@ struct rig *rig_new(void) {
     return rig;
 }
 
+void rig_keep_sessions(struct rig *rig) {
+    if (!rig->memory) {
+        rig->memory = mem_new(session_store_size());
+        ticket_keys_keep_sessions(rig->keys, rig->memory);
+    }
+}
+
 void rig_free(struct rig *rig) {
     for (size_t i = 0; i < RIG_HOSTS; i++) {
         tls_host_unref(&rig->hosts[i]);
     }
     tls_profile_unref(&rig->profile);
     ticket_keys_free(&rig->keys);
+    mem_free(rig->memory);
     loop_free(rig->loop);
     mem_free(rig);
     rig_set_time(0);

@@ -51,6 +51,7 @@ struct rig {
     struct tls_profile *profile;
     struct tls_host *hosts[RIG_HOSTS];
     struct tls_host *no_sni;
+    void *memory; /* of the session store; NULL: sessions are in the tickets */
     int selected; /* calls of select */
     struct slice last_name;
 };
@@ -61,6 +62,8 @@ void rig_free(struct rig *rig);
 /* Puts another profile in place; NULL source: the defaults. */
 void rig_set_profile(struct rig *rig, const struct tls_profile_source *source);
 struct tls_profile_source rig_profile_source(void);
+/* From now on TLS 1.3 sessions are kept. */
+void rig_keep_sessions(struct rig *rig);
 /* Replaces (or adds) the host of that name. Takes the caller's reference of trust. */
 void rig_set_host(struct rig *rig, const char *name, enum client_certificate mode, struct trust *trust);
 struct tls_host *rig_host(struct rig *rig, const char *name);

@@ -15,10 +15,14 @@ static struct rig *rig;
 static void set_up(void) { rig = rig_new(); }
 static void tear_down(void) { rig_free(rig); }
 
-static const int VERSIONS[] = {TLS1_2_VERSION, TLS1_3_VERSION};
-#define VERSION_COUNT 2
+/* In the ticket; in the ticket; in the store, which the ticket names. */
+static const int VERSIONS[] = {TLS1_2_VERSION, TLS1_3_VERSION, TLS1_3_VERSION};
+#define VERSION_COUNT 3
+#define KEPT 2
 
 static struct conn_plan plan_of(const char *sni, const struct testpki *cert, int i) {
+    if (i == KEPT)
+        rig_keep_sessions(rig);
     return (struct conn_plan){.sni = sni, .cert = cert, .version = VERSIONS[i]};
 }
 
@@ -309,7 +313,8 @@ START_TEST(a_tampered_ticket_means_a_full_handshake) {
     const unsigned char *ticket = NULL;
     size_t len = 0;
     SSL_SESSION_get0_ticket(session, &ticket, &len);
-    const size_t PLACES[] = {0, 16, 32, 64, len / 2, len - 1}; /* key name, IV, content, MAC */
+    /* Key name, IV, content, MAC; or seed and place. */
+    const size_t PLACES[] = {0, 16, 32 % len, 64 % len, len / 2, len - 1};
     for (size_t i = 0; i < sizeof PLACES / sizeof *PLACES; i++) {
         SSL_SESSION *changed = tampered(session, PLACES[i]);
         ck_assert(!conn_resumes(rig, &plan, changed));
@@ -384,6 +389,7 @@ END_TEST
 
 /* Which parameters of the connection a session crosses is OpenSSL's to say; ours only that of the version. */
 START_TEST(a_session_does_not_cross_protocol_versions) {
+    rig_keep_sessions(rig);
     struct conn_plan plan = plan_of("a.test", &pki()->alice, 0);
     SSL_SESSION *session = conn_session(rig, &plan);
     struct tls_profile_source source = rig_profile_source();
@@ -396,7 +402,7 @@ START_TEST(a_session_does_not_cross_protocol_versions) {
 END_TEST
 
 START_TEST(sec_40_early_data_is_refused) {
-    struct conn_plan plan = plan_of("a.test", &pki()->alice, 1);
+    struct conn_plan plan = plan_of("a.test", &pki()->alice, _i);
     SSL_SESSION *session = conn_session(rig, &plan);
     ck_assert_uint_eq(SSL_SESSION_get_max_early_data(session), 0);
     /* A client that sends some all the same. */
@@ -413,6 +419,94 @@ START_TEST(sec_40_early_data_is_refused) {
     ck_assert_ptr_nonnull(strstr(conn.failure.detail, "early data"));
     conn_fini(&conn);
     SSL_SESSION_free(greedy);
+    SSL_SESSION_free(session);
+}
+END_TEST
+
+/* A worker other than the one that made the session. */
+static struct rig *second_worker(void) {
+    struct rig *other = rig_new();
+    ticket_keys_free(&other->keys);
+    tls_profile_unref(&other->profile);
+    other->keys = ticket_keys_new();
+    ticket_keys_keep_sessions(other->keys, rig->memory);
+    rig_set_profile(other, NULL);
+    return other;
+}
+
+START_TEST(a_session_resumes_on_any_worker_with_the_same_keys) {
+    struct conn_plan plan = plan_of("require.test", &pki()->alice, KEPT);
+    struct rig *other = second_worker();
+    SSL_SESSION *session = conn_session(rig, &plan);
+    ck_assert(!conn_resumes(other, &plan, session)); /* its keys are its own */
+    load_keys("a");
+    char key[TICKET_KEY_SIZE];
+    struct err err;
+    memset(key, 'a', sizeof key);
+    ck_assert_int_eq(ticket_keys_load(other->keys, slice_make(key, sizeof key), &err), 0);
+    SSL_SESSION_free(session);
+    session = conn_session(rig, &plan);
+    ck_assert(conn_resumes(other, &plan, session));
+    ck_assert(conn_resumes(rig, &plan, session));
+    SSL_SESSION *theirs = conn_session(other, &plan);
+    ck_assert(conn_resumes(rig, &plan, theirs));
+    SSL_SESSION_free(theirs);
+    SSL_SESSION_free(session);
+    rig_free(other);
+}
+END_TEST
+
+START_TEST(a_ticket_of_the_other_kind_means_a_full_handshake) {
+    struct tls_profile_source source = rig_profile_source();
+    struct conn_plan plan = plan_of("a.test", &pki()->alice, KEPT);
+    SSL_SESSION *kept = conn_session(rig, &plan);
+    source.has_stateless_tickets = true;
+    rig_set_profile(rig, &source);
+    SSL_SESSION *sealed = conn_session(rig, &plan);
+    const unsigned char *ticket = NULL;
+    size_t len = 0;
+    SSL_SESSION_get0_ticket(kept, &ticket, &len);
+    ck_assert_uint_eq(len, 32);
+    SSL_SESSION_get0_ticket(sealed, &ticket, &len);
+    ck_assert_uint_gt(len, 500);
+    ck_assert(!conn_resumes(rig, &plan, kept));
+    ck_assert(conn_resumes(rig, &plan, sealed));
+    rig_set_profile(rig, NULL);
+    ck_assert(!conn_resumes(rig, &plan, sealed));
+    ck_assert(conn_resumes(rig, &plan, kept));
+    SSL_SESSION_free(kept);
+    SSL_SESSION_free(sealed);
+}
+END_TEST
+
+/* The session is not OpenSSL's to forget when a connection breaks. */
+START_TEST(a_connection_that_breaks_leaves_its_session) {
+    struct conn_plan plan = plan_of("a.test", &pki()->alice, KEPT);
+    struct conn conn;
+    conn_do(&conn, rig, &plan);
+    SSL_SESSION *session = conn.session;
+    conn.session = NULL;
+    stream_close(&conn.stream, true);
+    conn_fini(&conn);
+    ck_assert(conn_resumes(rig, &plan, session));
+    ck_assert(conn_resumes(rig, &plan, session));
+    SSL_SESSION_free(session);
+}
+END_TEST
+
+/* Whatever is in the memory: no crash, no session, and new ones go on. */
+START_TEST(sec_01_memory_that_went_bad_resumes_nobody) {
+    struct conn_plan plan = plan_of("a.test", &pki()->alice, KEPT);
+    SSL_SESSION *session = conn_session(rig, &plan);
+    uint64_t drawn = 88172645463325252u;
+    for (size_t i = 0; i + sizeof drawn <= session_store_size(); i += sizeof drawn) {
+        drawn ^= drawn << 13, drawn ^= drawn >> 7, drawn ^= drawn << 17;
+        memcpy((char *)rig->memory + i, &drawn, sizeof drawn);
+    }
+    ck_assert(!conn_resumes(rig, &plan, session));
+    SSL_SESSION_free(session);
+    session = conn_session(rig, &plan);
+    ck_assert(conn_resumes(rig, &plan, session));
     SSL_SESSION_free(session);
 }
 END_TEST
@@ -464,7 +558,11 @@ Suite *tls_tickets_suite(void) {
     tcase_add_loop_test(tcase, bytes_that_are_not_whole_keys_change_nothing, 0, VERSION_COUNT);
     tcase_add_loop_test(tcase, no_session_timeout_means_no_tickets, 0, VERSION_COUNT);
     tcase_add_test(tcase, a_session_does_not_cross_protocol_versions);
-    tcase_add_test(tcase, sec_40_early_data_is_refused);
+    tcase_add_test(tcase, a_session_resumes_on_any_worker_with_the_same_keys);
+    tcase_add_test(tcase, a_ticket_of_the_other_kind_means_a_full_handshake);
+    tcase_add_test(tcase, a_connection_that_breaks_leaves_its_session);
+    tcase_add_test(tcase, sec_01_memory_that_went_bad_resumes_nobody);
+    tcase_add_loop_test(tcase, sec_40_early_data_is_refused, 1, VERSION_COUNT);
     tcase_add_test(tcase, sec_35_four_tickets_of_a_client_are_looked_at);
     suite_add_tcase(suite, tcase);
     return suite;

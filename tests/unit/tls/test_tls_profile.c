@@ -63,7 +63,7 @@ START_TEST(what_is_never_on) {
     uint64_t off = SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION | SSL_OP_ALLOW_NO_DHE_KEX |
                    SSL_OP_NO_TICKET;
     ck_assert((SSL_CTX_get_options(ctx) & on) == on && (SSL_CTX_get_options(ctx) & off) == 0);
-    ck_assert_int_eq(SSL_CTX_get_session_cache_mode(ctx), SSL_SESS_CACHE_OFF);
+    ck_assert_int_eq(SSL_CTX_get_session_cache_mode(ctx), SSL_SESS_CACHE_OFF | SSL_SESS_CACHE_NO_INTERNAL);
     ck_assert_uint_eq(SSL_CTX_get_max_early_data(ctx), 0);
     ck_assert_uint_eq(SSL_CTX_get_recv_max_early_data(ctx), 0);
     ck_assert_uint_eq(SSL_CTX_get_num_tickets(ctx), 1);
