@@ -21,6 +21,9 @@ void mem_free(void *ptr);
 void mem_wipe(void *ptr, size_t size);
 /* For secrets: overwrites, then frees. NULL is fine. */
 void mem_wipe_free(void *ptr, size_t size);
+/* Gives back to the system what was freed: after work that took much more than it left. Milliseconds for a large heap.
+ */
+void mem_trim(void);
 
 #define NEW(type) ((type *)mem_new(sizeof(type)))
 #define NEW_ARRAY(type, count) ((type *)mem_new_array((count), sizeof(type)))

@@ -239,6 +239,7 @@ static void commit(struct control *control, struct change *change) {
     report_success(control, change);
     change_fini(&old);
     change_fini(change);
+    mem_trim();
     if (change->kind != CHANGE_CRLS)
         control_say(control, IPC_READY, change->kind == CHANGE_RELOAD);
 }

@@ -217,6 +217,7 @@ static void publish(struct process *process) {
                                    .limits = process->limits,
                                    .index = process->index};
     process->worker = worker_new(&source);
+    mem_trim(); /* nobody is served yet */
     set_state(process, PROCESS_SERVING);
 }
 

@@ -3,6 +3,7 @@
  */
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -66,3 +67,5 @@ void mem_wipe_free(void *ptr, size_t size) {
         mem_wipe(ptr, size);
     free(ptr);
 }
+
+void mem_trim(void) { (void)malloc_trim(0); }

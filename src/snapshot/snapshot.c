@@ -24,6 +24,10 @@ static struct snapshot_common *common_new(const struct resolved *resolved, struc
     common->document = mem_dup(document.ptr, document.len);
     common->document_len = document.len;
     snapshot_find_crl_places(common);
+    if (common->crl_count == 0) { /* nothing will be compared with it */
+        mem_free(common->document);
+        common->document = NULL;
+    }
     return common;
 }
 
