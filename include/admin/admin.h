@@ -1,7 +1,7 @@
 /*
  * admin: the operator's HTTP interface: GET /metrics (Prometheus), /healthz (the process lives), /readyz (it takes
- * clients). On a unix socket (who may connect may ask) or on TCP with a bearer token, compared in constant time; never
- * on a client listener (sec-47).
+ * clients), /crls and /crls.txt (how the CRLs stand: JSON, a table). On a unix socket (who may connect may ask) or on
+ * TCP with a bearer token, compared in constant time; never on a client listener (sec-47).
  */
 #ifndef SALLYPORT_ADMIN_ADMIN_H
 #define SALLYPORT_ADMIN_ADMIN_H
@@ -22,6 +22,8 @@ struct admin_source {
     bool (*is_ready)(void *arg, const char **detail_out);
     /* Appends the metrics. */
     void (*render)(void *arg, struct sbuf *out);
+    /* Appends how the CRLs stand: as JSON, or as a table. */
+    void (*render_crls)(void *arg, bool is_json, struct sbuf *out);
     void *arg;
     bool is_successor; /* a predecessor may still serve on the unix socket's path: take the path with admin_take_path */
 };

@@ -10,6 +10,7 @@ int cmd_check(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_upgrade(int argc, char **argv);
+int cmd_crls(int argc, char **argv);
 int cmd_whoami(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 /* Hidden. */

@@ -30,6 +30,9 @@ void crl_watch_set(struct crl_watch *watch, const struct crl_view *in_force, str
 void crl_watch_rejected(struct crl_watch *watch, const char *why);
 /* Sets the gauges of the sources to how they stand now. */
 void crl_watch_publish(const struct crl_watch *watch);
+/* How each list and each source stands: JSON for programs, a table for people. */
+void crl_watch_render_json(const struct crl_watch *watch, struct sbuf *out);
+void crl_watch_render_table(const struct crl_watch *watch, struct sbuf *out);
 void crl_watch_free(struct crl_watch **watch);
 
 #endif

@@ -23,6 +23,7 @@ struct admin {
     size_t token_size;
     bool (*is_ready)(void *arg, const char **detail_out);
     void (*render)(void *arg, struct sbuf *out);
+    void (*render_crls)(void *arg, bool is_json, struct sbuf *out);
     void *arg;
 };
 
@@ -52,13 +53,28 @@ static void refuse(struct local_response *response, int status, const char *text
     sbuf_printf(&response->body, "%s\n", text);
 }
 
+static void check_size(struct local_response *response) {
+    if (response->body.overflow) {
+        sbuf_clear(&response->body);
+        refuse(response, 500, "there is too much of it to be shown");
+    }
+}
+
 static void answer_metrics(struct admin *admin, struct local_response *response) {
     response->type = "text/plain; version=0.0.4; charset=utf-8";
     admin->render(admin->arg, &response->body);
-    if (response->body.overflow) {
-        sbuf_clear(&response->body);
-        refuse(response, 500, "the metrics are too large to be shown");
-    }
+    check_size(response);
+}
+
+static void answer_crls_json(struct admin *admin, struct local_response *response) {
+    response->type = "application/json";
+    admin->render_crls(admin->arg, true, &response->body);
+    check_size(response);
+}
+
+static void answer_crls_text(struct admin *admin, struct local_response *response) {
+    admin->render_crls(admin->arg, false, &response->body);
+    check_size(response);
 }
 
 static void answer_health(struct admin *admin, struct local_response *response) {
@@ -75,7 +91,11 @@ static void answer_ready(struct admin *admin, struct local_response *response) {
 static const struct page {
     const char *path;
     void (*answer)(struct admin *admin, struct local_response *response);
-} PAGES[] = {{"/metrics", answer_metrics}, {"/healthz", answer_health}, {"/readyz", answer_ready}};
+} PAGES[] = {{"/metrics", answer_metrics},
+             {"/healthz", answer_health},
+             {"/readyz", answer_ready},
+             {"/crls", answer_crls_json},
+             {"/crls.txt", answer_crls_text}};
 
 static void answer(void *arg, const struct local_request *request, struct local_response *response) {
     struct admin *admin = arg;
@@ -96,7 +116,7 @@ static void answer(void *arg, const struct local_request *request, struct local_
         PAGES[i].answer(admin, response);
         return;
     }
-    refuse(response, 404, "not here; there are /metrics, /healthz and /readyz");
+    refuse(response, 404, "not here; there are /metrics, /healthz, /readyz, /crls and /crls.txt");
 }
 
 static void on_accept(void *owner, int fd, const struct addr *peer) {
@@ -153,6 +173,7 @@ struct admin *admin_open(struct loop *loop, const struct admin_source *source, s
     admin_set_token(admin, source->token);
     admin->is_ready = source->is_ready;
     admin->render = source->render;
+    admin->render_crls = source->render_crls;
     admin->arg = source->arg;
     local_server_init(&admin->server, loop, answer, admin);
     admin->acceptor = acceptor_open(loop, fd, source->address, on_accept, admin);

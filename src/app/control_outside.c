@@ -181,6 +181,14 @@ static void admin_render(void *arg, struct sbuf *out) {
     metrics_render_all(regions, count, out);
 }
 
+static void admin_render_crls(void *arg, bool is_json, struct sbuf *out) {
+    const struct control *control = arg;
+    if (is_json)
+        crl_watch_render_json(control->crl_watch, out);
+    else
+        crl_watch_render_table(control->crl_watch, out);
+}
+
 /* resolve has taken the white space off its end. */
 static struct slice admin_token(const struct change *change) {
     return slice_trim(resolved_secret(&change->resolved, change->conf->admin.token_file.digest));
@@ -202,6 +210,7 @@ int outside_prepare_admin(struct control *control, struct change *change, struct
                                   .token = admin_token(change),
                                   .is_ready = admin_is_ready,
                                   .render = admin_render,
+                                  .render_crls = admin_render_crls,
                                   .arg = control,
                                   .is_successor = control->is_successor};
     change->admin = admin_open(control->loop, &source, err);

@@ -17,6 +17,7 @@ static const struct command {
     {"check", cmd_check, "validate a configuration and run its tests"},
     {"explain", cmd_explain, "judge one request offline and say why"},
     {"verify", cmd_verify, "verify one certificate as the gateway would"},
+    {"crls", cmd_crls, "how the CRLs of a running gateway stand"},
     {"upgrade", cmd_upgrade, "replace the program of a running gateway"},
     {"whoami", cmd_whoami, "a small origin that answers with what it received"},
     {"version", cmd_version, "print the version and that of OpenSSL"},

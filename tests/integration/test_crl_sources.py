@@ -3,11 +3,12 @@
 The server of lists is on loopback, which is fetched from only because `fetch.private_networks` lists it.
 """
 import hashlib
+import json
 import os
 
 import pytest
 
-from configs import bundle, config, hostname, policy, application, refused_start
+from configs import application, bundle, config, free_port, hostname, policy, refused_start
 from harness import Gateway, Upstream, run, wait_until
 from pki import CA, days, now
 
@@ -255,3 +256,54 @@ def test_sec_29_age_is_told_in_log_audit_and_metrics(world, gateway_of):
     assert gateway.metric("sallyport_crl_life_used_percent", ca_bundle="clients") == 80
     assert gateway.metric("sallyport_crl_refresh_total", ca_bundle="clients", result="ageing") == 1
     assert os.environ.get("STATE_DIRECTORY") is None and not (world.directory / "state").exists()  # nothing is fetched
+
+
+# `sallyport crls` ----------------------------------------------------------------------------------------------------
+
+def crls(gateway, *options):
+    done = run("crls", "-c", gateway.config, *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_crls_shows_each_list_and_each_source_without_one(world, server, gateway_of):
+    old = world.ca.crl([world.alice], path=world.directory / "old.crl", this_update=now() - days(9),
+                       next_update=now() - days(1))
+    world.lists.answer = lambda connection, *_: connection.respond(404)
+    gateway = gateway_of(world.url_config(server, crl={"files": [old]}))
+    fetched(gateway, "failed")
+    file, url = json.loads(crls(gateway, "--json"))["crls"]
+    assert {k: file[k] for k in ("ca_bundle", "source", "state", "issuer", "number", "entries", "last_error")} == {
+        "ca_bundle": "clients", "source": str(old), "state": "expired", "issuer": "CN=Fetched CA", "number": "01",
+        "entries": 1, "last_error": None}
+    assert file["this_update"] < file["next_update"] and "fetched_at" not in file
+    assert (url["source"], url["state"], url["fetched_at"]) == (server.url + "/x.crl", "missing", None)
+    assert url["last_error"] == "the server answers with status 404" and "issuer" not in url
+    table = crls(gateway).splitlines()
+    assert table[0].split("  ")[0] == "CA BUNDLE" and len(table) == 4
+    assert "CN=Fetched CA" in table[1] and table[1].endswith(str(old)) and "expired" in table[1]
+    assert "missing" in table[2] and "last error: the server answers with status 404" in table[3]
+    world.ca.crl([])
+    world.lists.answer = world.lists.give
+    fetched(gateway, "ok")
+    wait_until(lambda: json.loads(crls(gateway, "--json"))["crls"][1]["state"] == "in_force", "it is in force")
+    url = json.loads(crls(gateway, "--json"))["crls"][1]
+    assert url["last_error"] is None and url["fetched_at"] <= url["checked_at"]
+
+
+def test_crls_asks_with_the_token_and_says_why_it_has_no_answer(world, tmp_path, gateway_of):
+    port = free_port()
+    (tmp_path / "token").write_text("secret\n")
+    text = world.config({"files": [world.ca.crl([])]}, admin={"address": f"127.0.0.1:{port}", "token_file": "token"})
+    gateway = gateway_of(text)
+    assert "CN=Fetched CA" in crls(gateway)
+    (tmp_path / "token").write_text("another\n")
+    done = run("crls", "-c", gateway.config)
+    assert done.returncode == 1 and "a bearer token is needed" in done.stderr
+    gateway.stop()
+    done = run("crls", "-c", gateway.config)
+    assert done.returncode == 1 and f"no gateway answers on 127.0.0.1:{port}" in done.stderr
+    (tmp_path / "other.yaml").write_text(world.config({}))
+    done = run("crls", "-c", tmp_path / "other.yaml")
+    assert done.returncode == 2 and "no admin address" in done.stderr
+    assert run("crls", "--nonsense").returncode == 2 and run("crls", "-h").returncode == 0
