@@ -5,15 +5,12 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "app/processes.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "control_priv.h"
 
-/* A list of a million entries keeps a processor busy for a third of a second: workers come first. */
-#define CONTROL_NICENESS 5
 #define FLUSH_MS 1000
 
 void control_exit(struct control *control, int status) {
@@ -152,7 +149,6 @@ int cmd_control(int argc, char **argv) {
     struct control control = {.config_path = ""}; /* master says which */
     if (process_begin("sp-control") != 0)
         return 2;
-    (void)setpriority(PRIO_PROCESS, 0, CONTROL_NICENESS);
     for (int option; (option = getopt(argc, argv, "c:")) != -1;)
         if (option == 'c')
             control.config_path = optarg;
