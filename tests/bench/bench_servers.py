@@ -180,7 +180,7 @@ def haproxy_config(tmp, port, upstream, hosts):
 
 
 def sallyport_yaml(tmp, port, upstream, hosts, more=""):
-    lines = [f"workers: 1\nlisteners: [{{address: '127.0.0.1:{port}'}}]\n",
+    lines = [f"workers: 1\nlimits: {{idle_timeout: 300s}}\nlisteners: [{{address: '127.0.0.1:{port}'}}]\n",
              f"log: {{file: {tmp}/error.log, access: {tmp}/access.log, audit: {tmp}/audit.log}}\n", "ca_bundles:\n"]
     for i, host in enumerate(hosts):
         crl = f", crl: {{files: [{host['crl']}]}}" if host["crl"] else ""
@@ -259,16 +259,16 @@ class Server(Process):
                 time.sleep(0.002)
         raise RuntimeError(f"the server does not answer: {self.said()}")
 
-    def wait_for_connections(self, count):
-        """Until its processes have so many sockets."""
+    def wait_for_connections(self, count, holder):
+        """Until it has so many; holder is who makes them."""
         end = time.monotonic() + 300
         while self._sockets() < count:
-            if time.monotonic() > end or self.popen.poll() is not None:
+            if time.monotonic() > end or self.popen.poll() is not None or holder.poll() is not None:
                 raise RuntimeError(f"{self._sockets()} connections instead of {count}: {self.said()}")
             time.sleep(0.1)
 
     def _sockets(self):
-        # Counted by the tables of the kernel: a sandboxed worker's descriptors are not for everybody to see.
+        # From the kernel's table: a sandboxed worker's descriptors are not for everybody to see.
         return sum(line.split()[3] == "01" and int(line.split()[1].split(":")[1], 16) == self.port
                    for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:])
 

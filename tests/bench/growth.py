@@ -104,7 +104,7 @@ class Growth:
                                         *own, str(server.port)], stdout=subprocess.DEVNULL, preexec_fn=pinned(1))
             stack.callback(holding.wait)
             stack.callback(holding.kill)
-            server.wait_for_connections(size)
+            server.wait_for_connections(size, holding)
             done = subprocess.run([load, "--mode", "request", "--seconds", "2", "--server", pids, *own, str(server.port)],
                                   check=True, capture_output=True, text=True, preexec_fn=pinned(1), timeout=60)
             return {"request": json.loads(done.stdout)["cpu_us"] * 1000}
