@@ -37,8 +37,10 @@ SCRIPTS = {
 TOLERANCE = {"handshake": 4, "resume": 5, "keepalive": 8, "download": 6, "upload": 6}
 TOLERANCE_MICRO = 14
 CALLGRIND = ["valgrind", "-q", "--tool=callgrind", "--collect-atstart=no"]
-# The same code paths of libcrypto whatever the processor offers.
-ENVIRONMENT = {**os.environ, "OPENSSL_ia32cap": ":0"}
+# The same code paths of libcrypto and libc whatever the processor offers. (A `rep movsb` would count as an instruction a
+# byte.)
+ENVIRONMENT = {**os.environ, "OPENSSL_ia32cap": ":0",
+               "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX,-AVX2,-BMI2,-ERMS,-FSRM,-AVX_Fast_Unaligned_Load"}
 
 CONFIG = """workers: 1
 listeners: [{{address: '127.0.0.1:0'}}]
