@@ -137,6 +137,7 @@ help:
 	@echo 'bench-growth cost of an operation against hostnames, policies, CRL entries, connections (BENCH_GROWTH=names)'
 	@echo 'budget       write the budget of instructions anew, after reading docs/performance.md'
 	@echo 'conformance  NIST PKITS and x509-limbo through `sallyport verify` (CONFORMANCE=DIR, see docs/conformance.md)'
+	@echo 'mutation     takes each defence out and sees its tests fail (MUTATION="sec-29": some)'
 	@echo 'soak         ten minutes of mixed load with a reload every 5 s (SOAK_SECONDS=$(SOAK_SECONDS))'
 	@echo 'lint         levels, doors, private headers, clang-tidy, cppcheck; fmt: clang-format'
 	@echo 'coverage     what units, corpus and integration tests reach: $(BUILD)/coverage/index.html'
@@ -285,7 +286,7 @@ bench-forged: $(BUILD)/bench/forged
 
 # --- whole tests ---------------------------------------------------------------------------------------------------
 
-.PHONY: integration asan soak conformance test test-full demo
+.PHONY: integration asan soak conformance mutation test test-full demo
 integration: $(PROGRAM)
 	@SALLYPORT=$(abspath $(PROGRAM)) $(if $(SANITIZE),SALLYPORT_PATIENCE=60) PYTHON=$(PYTHON) scripts/test-integration $(PYTEST)
 
@@ -294,6 +295,9 @@ soak: $(PROGRAM)
 
 conformance: $(PROGRAM)
 	@SALLYPORT=$(abspath $(PROGRAM)) $(PYTHON) scripts/conformance '$(CONFORMANCE)'
+
+mutation:
+	@CC='$(CC)' BUILD=$(BUILD) $(PYTHON) scripts/mutate $(MUTATION)
 
 asan:
 	@$(MAKE) check-fast fuzz-replay integration BUILD=$(BUILD)/asan SANITIZE=address,undefined

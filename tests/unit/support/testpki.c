@@ -287,9 +287,25 @@ static void append_header(struct sbuf *out, uint8_t tag, size_t len) {
         sbuf_append(out, slice_make(header, sizeof(header)));
 }
 
+/* As an AlgorithmIdentifier. */
+static const struct slice ECDSA_SHA256 = {"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02", 12};
+
+void testpki_sign(const struct testpki *signer, struct slice body, struct sbuf *out) {
+    uint8_t signature[128];
+    size_t signature_len = sizeof(signature);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    INVARIANT(EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, signer->key) == 1 &&
+              EVP_DigestSign(ctx, signature, &signature_len, (const unsigned char *)body.ptr, body.len) == 1);
+    EVP_MD_CTX_free(ctx);
+    append_header(out, 0x30, body.len + ECDSA_SHA256.len + 3 + signature_len);
+    sbuf_append(out, body);
+    sbuf_append(out, ECDSA_SHA256);
+    append_header(out, 0x03, signature_len + 1);
+    sbuf_append_char(out, '\0');
+    sbuf_append(out, slice_make(signature, signature_len));
+}
+
 void testpki_big_crl(const struct testpki *issuer, uint32_t count, struct sbuf *out) {
-    /* ecdsa-with-SHA256, as an AlgorithmIdentifier */
-    static const struct slice algorithm = {"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02", 12};
     enum { ENTRY = 2 + 18 + 15 + 14 };
     struct sbuf body, tbs;
     sbuf_init(&body, SIZE_MAX / 2);
@@ -297,7 +313,7 @@ void testpki_big_crl(const struct testpki *issuer, uint32_t count, struct sbuf *
     unsigned char *name = NULL;
     int name_len = i2d_X509_NAME(X509_get_subject_name(issuer->x509), &name);
     sbuf_append(&body, SLICE("\x02\x01\x01"));
-    sbuf_append(&body, algorithm);
+    sbuf_append(&body, ECDSA_SHA256);
     sbuf_append(&body, slice_make(name, (size_t)name_len));
     sbuf_append(&body, SLICE("\x17\x0d"
                              "300301000000Z"
@@ -317,19 +333,7 @@ void testpki_big_crl(const struct testpki *issuer, uint32_t count, struct sbuf *
     }
     append_header(&tbs, 0x30, body.len);
     sbuf_append(&tbs, sbuf_slice(&body));
-    uint8_t signature[128];
-    size_t signature_len = sizeof(signature);
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    INVARIANT(EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, issuer->key) == 1 &&
-              EVP_DigestSign(ctx, signature, &signature_len, (const unsigned char *)sbuf_slice(&tbs).ptr, tbs.len) ==
-                  1);
-    EVP_MD_CTX_free(ctx);
-    append_header(out, 0x30, tbs.len + algorithm.len + 3 + signature_len);
-    sbuf_append(out, sbuf_slice(&tbs));
-    sbuf_append(out, algorithm);
-    append_header(out, 0x03, signature_len + 1);
-    sbuf_append_char(out, '\0');
-    sbuf_append(out, slice_make(signature, signature_len));
+    testpki_sign(issuer, sbuf_slice(&tbs), out);
     OPENSSL_free(name);
     sbuf_fini(&body);
     sbuf_fini(&tbs);

@@ -80,6 +80,8 @@ void testpki_crl(const struct testpki_crl_spec *spec, struct sbuf *out);
 /* count entries with 16-byte serial numbers, the i-th being testpki_serial(i); written by hand, since OpenSSL's way
  * takes minutes. */
 void testpki_big_crl(const struct testpki *issuer, uint32_t count, struct sbuf *out);
+/* SEQUENCE { body, ecdsa-with-SHA256, signature }: what is signed in X.509 has this form. signer: with a P-256 key. */
+void testpki_sign(const struct testpki *signer, struct slice body, struct sbuf *out);
 void testpki_serial(uint32_t i, uint8_t out[16]);
 void testpki_der_to_pem(struct slice der, const char *label, struct sbuf *out);
 
