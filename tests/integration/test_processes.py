@@ -124,13 +124,25 @@ def test_a_killed_worker_is_replaced_and_the_others_connections_live_on(two):
     assert "worker 0 was killed by signal 9; starting another" in two.errors()
 
 
+def waited_ms(pid):
+    """So long has the process stood in line for a processor."""
+    try:
+        return int(pathlib.Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e6
+    except OSError:
+        return 0
+
+
 def test_a_successor_serves_within_100_ms(two):
-    """By master's own clock, and the best of those whom nobody makes wait: a busy machine slows some, a timer all."""
-    for name in ("worker 0", "worker 1", "control"):
-        replaced(two, name, two.children()[name])
-    told = re.compile(r"(worker [01]|control) \(pid \d+\) serves, ([0-9.]+) ms after the one before it ended")
-    found = wait_until(lambda: len(told.findall(two.errors())) == 3 and told.findall(two.errors()), "all three serve")
-    assert min(float(ms) for name, ms in found if name != "control") < 100, found
+    """By master's own clock, less what master and the successor waited for a processor that others had: a busy machine
+    does not count, a timer would."""
+    took = {}
+    for name in ("worker 0", "worker 1"):
+        before = waited_ms(two.process.pid)
+        replaced(two, name, workers(two)[name])
+        told = re.compile(name + r" \(pid (\d+)\) serves, ([0-9.]+) ms after the one before it ended")
+        pid, ms = wait_until(lambda: told.findall(two.errors()), f"{name} serves")[0]
+        took[name] = float(ms) - waited_ms(pid) - (waited_ms(two.process.pid) - before)
+    assert min(took.values()) < 100, took
 
 
 def test_one_that_keeps_dying_is_started_less_and_less_often(two):
