@@ -31,7 +31,7 @@ void observe_event(struct logsink *audit, const char *event, const char *result,
 /* A CRL file was read again while the configuration stays (event "crl"). result: "ok" when the list came into force
  * with this generation, "rejected", or crl_result_name(). */
 void observe_crl(struct logsink *audit, const struct crl_news *news, const char *result, uint64_t generation);
-/* "complete", "denied", "client:request_body", "upstream:response_head", ... out: 48 bytes. */
+/* "complete", "denied", "client:request_body", "upstream:response_head", ... Static, or made in out (48 bytes). */
 const char *ending_text(const struct exchange *exchange, char *out);
 
 #endif

@@ -8,11 +8,35 @@
 
 void jsonw_init(struct jsonw *json, struct sbuf *out) { *json = (struct jsonw){.out = out}; }
 
+/* Nearly every text is ordinary from end to end: then it goes between its quotes as it is, with at most a character
+ * before and one behind it ('\0': none). false: it is not, or there is no room; nothing was written. */
+static bool append_plain(struct sbuf *out, char before, struct slice text, char behind) {
+    if (scan_json(text) < text.len)
+        return false;
+    char *start = sbuf_reserve(out, text.len + 4), *at = start;
+    if (!start)
+        return false;
+    if (before)
+        *at++ = before;
+    *at++ = '"';
+    if (text.len)
+        memcpy(at, text.ptr, text.len);
+    at += text.len;
+    *at++ = '"';
+    if (behind)
+        *at++ = behind;
+    sbuf_commit(out, (size_t)(at - start));
+    return true;
+}
+
 /* The comma and the key, whatever value comes next. */
 static void begin_value(struct jsonw *json, const char *key) {
-    if (json->comma)
-        sbuf_append_char(json->out, ',');
+    char comma = json->comma ? ',' : '\0';
     json->comma = true;
+    if (key && append_plain(json->out, comma, slice_of(key), ':'))
+        return;
+    if (comma)
+        sbuf_append_char(json->out, comma);
     if (key) {
         jsonw_escape(json->out, slice_of(key));
         sbuf_append_char(json->out, ':');
@@ -123,21 +147,8 @@ static size_t escape_one(struct sbuf *out, struct slice value) {
     return len;
 }
 
-/* Nearly every text is ordinary from end to end: then it is one copy. */
-static bool append_plain(struct sbuf *out, struct slice value) {
-    char *place = scan_json(value) == value.len ? sbuf_reserve(out, value.len + 2) : NULL;
-    if (!place)
-        return false;
-    place[0] = '"';
-    if (value.len)
-        memcpy(place + 1, value.ptr, value.len);
-    place[value.len + 1] = '"';
-    sbuf_commit(out, value.len + 2);
-    return true;
-}
-
 void jsonw_escape(struct sbuf *out, struct slice value) {
-    if (append_plain(out, value))
+    if (append_plain(out, '\0', value, '\0'))
         return;
     sbuf_append_char(out, '"');
     for (;;) {

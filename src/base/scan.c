@@ -75,6 +75,21 @@ static inline __attribute__((always_inline)) size_t scan(struct slice s, bool (*
     return at;
 }
 
+static inline bool has_other_than_name(bytes v) {
+    bytes letter = (v | 0x20) - 'a', digit = v - '0';
+    return has_any((bytes)((letter > 'z' - 'a') & (digit > 9) & (v != '-')));
+}
+
+bool scan_is_plain_name(struct slice s) {
+    if (s.len < WIDTH)
+        return s.len > 0 && !has_other_than_name(load_short(s));
+    for (size_t at = 0; s.len - at > WIDTH; at += WIDTH) {
+        if (has_other_than_name(load(s.ptr + at)))
+            return false;
+    }
+    return !has_other_than_name(load(s.ptr + s.len - WIDTH));
+}
+
 size_t scan_printable(struct slice s) { return scan(s, has_control, is_printable); }
 
 size_t scan_json(struct slice s) { return scan(s, has_special, is_json); }

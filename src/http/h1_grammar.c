@@ -37,6 +37,9 @@ bool h1_is_text(char c) { return chars[(unsigned char)c] & TEXT; }
 
 /* token = 1*tchar */
 bool h1_is_token(struct slice s) {
+    if (scan_is_plain_name(s)) {
+        return true;
+    }
     for (size_t i = 0; i < s.len; i++) {
         if (!h1_is_tchar(s.ptr[i])) {
             return false;

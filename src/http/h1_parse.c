@@ -48,12 +48,13 @@ static bool parse_transfer_encoding(const struct headers *headers, enum http_ver
 }
 
 /* Content-Length = 1*DIGIT      at most 18 (RFC 9110 8.6) */
-static bool parse_content_length(const struct headers *headers, uint64_t *length_out, struct h1_fault *fault_out) {
+static bool parse_content_length(const struct headers *headers, const struct header *field, uint64_t *length_out,
+                                 struct h1_fault *fault_out) {
     unsigned long long length;
     if (headers_count(headers, SLICE("Content-Length")) != 1) {
         return refuse(fault_out, "more than one Content-Length");
     }
-    if (!slice_to_u64(headers_find(headers, SLICE("Content-Length"))->value, &length)) {
+    if (!slice_to_u64(field->value, &length)) {
         return refuse(fault_out, "a malformed Content-Length");
     }
     *length_out = length;
@@ -68,9 +69,10 @@ static bool parse_framing(const struct headers *headers, enum http_version versi
         frame_out->framing = BODY_CHUNKED;
         return parse_transfer_encoding(headers, version, fault_out);
     }
-    if (headers_find(headers, SLICE("Content-Length"))) {
+    const struct header *length = headers_find(headers, SLICE("Content-Length"));
+    if (length) {
         frame_out->framing = BODY_LENGTH;
-        return parse_content_length(headers, &frame_out->length, fault_out);
+        return parse_content_length(headers, length, &frame_out->length, fault_out);
     }
     return true;
 }

@@ -26,10 +26,18 @@ static bool is_ours(struct slice name) {
 /* field-line = field-name ":" OWS field-value OWS */
 static void write_field(struct sbuf *out, struct slice name, struct slice value) {
     INVARIANT(h1_is_token(name) && h1_is_field_value(value));
-    sbuf_append(out, name);
-    sbuf_append(out, SLICE(": "));
-    sbuf_append(out, value);
-    sbuf_append(out, CRLF);
+    char *place = sbuf_reserve(out, name.len + value.len + 4);
+    if (!place) {
+        out->overflow = true;
+        return;
+    }
+    memcpy(place, name.ptr, name.len);
+    memcpy(place + name.len, ": ", 2);
+    if (value.len) {
+        memcpy(place + name.len + 2, value.ptr, value.len);
+    }
+    memcpy(place + name.len + 2 + value.len, "\r\n", 2);
+    sbuf_commit(out, name.len + value.len + 4);
 }
 
 static void write_fields(struct sbuf *out, const struct headers *headers) {

@@ -64,12 +64,13 @@ static uint32_t first_letters(const char *const *patterns, size_t count) {
 }
 
 static bool matches_any(struct slice name, uint32_t letters, const char *const *patterns, size_t count) {
-    unsigned letter = name.len ? (unsigned)(ascii_lower(name.ptr[0]) - 'a') : 0;
+    char first = name.len ? ascii_lower(name.ptr[0]) : '\0';
+    unsigned letter = (unsigned)(first - 'a');
     if (letter >= 26 || !(letters >> letter & 1)) {
         return false;
     }
     for (size_t i = 0; i < count; i++) {
-        if (matches(name, patterns[i])) {
+        if (patterns[i][0] == first && matches(name, patterns[i])) {
             return true;
         }
     }

@@ -21,9 +21,13 @@ static void add(struct headers *headers, const char *name, struct slice value) {
     headers_add(headers, slice_of(name), value);
 }
 
-/* The headers if they have a Connection among them, which is rare, else NULL. */
+/* The headers if their Connection may nominate one of them, else NULL. "keep-alive", which many servers send,
+ * nominates what is hop-by-hop anyway. */
 static const struct headers *connection_options(const struct headers *headers) {
-    return headers_find(headers, SLICE("Connection")) ? headers : NULL;
+    const struct header *connection = headers_find(headers, SLICE("Connection"));
+    bool is_usual = connection && slice_eq_nocase(connection->value, SLICE("keep-alive")) &&
+                    headers_count(headers, SLICE("Connection")) == 1;
+    return connection && !is_usual ? headers : NULL;
 }
 
 static bool is_name(const struct header *header, const char *name) {
@@ -101,8 +105,8 @@ static void copy_request_headers(const struct request_head *request, struct head
 /* Via = #( received-protocol RWS received-by ): who passed it on before us, then us, in one line (RFC 9110 7.6.3). */
 static struct slice via(const struct headers *received, enum http_version version, struct arena *arena) {
     const char *own = version == HTTP_1_0 ? "1.0 sallyport" : "1.1 sallyport";
-    struct slice before =
-        header_is_nominated(received, SLICE("Via")) ? SLICE_NONE : headers_join(received, SLICE("Via"), arena);
+    bool is_received = headers_find(received, SLICE("Via")) && !header_is_nominated(received, SLICE("Via"));
+    struct slice before = is_received ? headers_join(received, SLICE("Via"), arena) : SLICE_NONE;
     return slice_of(before.ptr ? arena_printf(arena, SLICE_FMT ", %s", SLICE_ARG(before), own) : own);
 }
 

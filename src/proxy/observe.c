@@ -27,9 +27,8 @@ static const char *const phase_names[] = {"request_head",  "policy",        "con
 const char *ending_text(const struct exchange *exchange, char *out) {
     const char *who = who_names[exchange->ending_who];
     if (exchange->ending_who <= ENDING_DENIED)
-        snprintf(out, 48, "%s", who);
-    else
-        snprintf(out, 48, "%s:%s", who, phase_names[exchange->phase]);
+        return who;
+    snprintf(out, 48, "%s:%s", who, phase_names[exchange->phase]);
     return out;
 }
 
@@ -214,11 +213,23 @@ static void exchange_line(const struct exchange *exchange, struct logsink *sink,
     line_end(&json, sink);
 }
 
+/* "200"; "0" for none. */
+static void status_text(int status, char out[4]) {
+    if (status < 100 || status > 999) {
+        memcpy(out, "0", 2);
+        return;
+    }
+    out[0] = (char)('0' + status / 100);
+    out[1] = (char)('0' + status / 10 % 10);
+    out[2] = (char)('0' + status % 10);
+    out[3] = '\0';
+}
+
 static void count_exchange(const struct exchange *exchange, int64_t duration_us) {
     const char *hostname = exchange->hostname ? exchange->hostname->name : "";
     const char *decision = exchange->verdict.decision ? exchange->verdict.decision : "";
-    char status[12];
-    snprintf(status, sizeof status, "%d", exchange->status);
+    char status[4];
+    status_text(exchange->status, status);
     metric_add(METRIC_REQUESTS, 1, hostname, decision, reason_code(exchange->reason), status);
     metric_observe(METRIC_REQUEST_SECONDS, (double)duration_us / 1e6, hostname);
     metric_add(METRIC_BYTES_IN, (int64_t)exchange->bytes_in, hostname);

@@ -6,6 +6,27 @@ static bool is_printable(unsigned char c) { return c >= 0x20 && c != 0x7f; }
 
 static bool is_json(unsigned char c) { return is_printable(c) && c < 0x80 && c != '"' && c != '\\'; }
 
+static bool is_name(unsigned char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
+}
+
+START_TEST(plain_names) {
+    static const char ordinary[] = {'a', 'Z', '0', '-', 'z', 'A', '9'};
+    char text[35];
+    for (size_t len = 1; len <= sizeof text; len++) {
+        for (size_t at = 0; at < len; at++) {
+            for (int byte = 0; byte < 256; byte++) {
+                for (size_t i = 0; i < len; i++)
+                    text[i] = ordinary[i % sizeof ordinary];
+                text[at] = (char)byte;
+                ck_assert(scan_is_plain_name(slice_make(text, len)) == is_name((unsigned char)byte));
+            }
+        }
+    }
+    ck_assert(!scan_is_plain_name(SLICE_NONE));
+}
+END_TEST
+
 /* Each byte at each place of texts around the size of a word, among ordinary ones. */
 START_TEST(every_byte_at_every_place) {
     static const char ordinary[] = {' ', 'a', '~', '!', '#', '[', ']', '}'};
@@ -42,6 +63,7 @@ Suite *base_scan_suite(void) {
     Suite *suite = suite_create("scan");
     TCase *tcase = tcase_create("scan");
     tcase_add_test(tcase, every_byte_at_every_place);
+    tcase_add_test(tcase, plain_names);
     tcase_add_test(tcase, the_first_of_several_counts);
     tcase_add_test(tcase, nothing_is_ordinary);
     suite_add_tcase(suite, tcase);
