@@ -314,6 +314,7 @@ int master_run(const char *config_path) {
     struct err err = {""};
     fill_standard_descriptors();
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file at its limit is a write that fails, as on a full disk */
     raise_descriptor_limit();
     forbid_core_dumps();
     struct master *master = master_new(config_path, &err);

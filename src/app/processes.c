@@ -9,7 +9,7 @@
 
 int process_begin(const char *name) {
     /* A terminal and a service manager send these to all processes of a group; master says what follows. */
-    static const int signals[] = {SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2, SIGPIPE};
+    static const int signals[] = {SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2, SIGPIPE, SIGXFSZ};
     int type = 0;
     socklen_t size = sizeof type;
     if (getsockopt(PROCESS_CHANNEL_FD, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_SEQPACKET) {

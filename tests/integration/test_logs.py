@@ -225,6 +225,38 @@ def test_a_full_disk_stops_nothing_and_is_told_once(tmp_path, certs):
         assert gateway.errors().count("/dev/full") == 1
 
 
+def limited(tmp_path, kib):
+    """The program with files of so many KiB at most (also those in memory)."""
+    script = tmp_path / "limited"
+    script.write_text(f"#!/bin/bash\nulimit -f {kib}\nexec {SALLYPORT} \"$@\"\n")
+    script.chmod(0o755)
+    return script
+
+
+def test_a_log_at_the_limit_of_a_files_size_is_a_full_disk(tmp_path, certs):
+    """Its signal (SIGXFSZ) would end control, and its successors."""
+    log = tmp_path / "long.log"
+    with open(log, "wb") as f:
+        f.truncate((128 << 20) - 20_000)  # with a hole: it takes no room
+    text = basic_config(certs) + log_section(tmp_path, access=str(log))
+    with Gateway(tmp_path, text, program=limited(tmp_path, 128 << 10)) as gateway:
+        before = gateway.children()
+        flood(gateway, lambda: dropped(gateway) > 0)
+        wait_until(lambda: "long.log cannot be written, lines may be lost: File too large" in gateway.errors(), "it says so")
+        gateway.reload()
+        assert gateway.get("open.test").status == 200
+        assert gateway.children() == before, "nobody died of it"
+        with open(log, "r+b") as f:
+            f.truncate(0)
+        wait_until(lambda: gateway.get("open.test", "/room").status == 200 and b'"/room"' in log.read_bytes(), "it goes on")
+
+
+def test_a_limit_of_files_too_small_to_start_is_told(tmp_path, certs):
+    gateway = Gateway(tmp_path, basic_config(certs), program=limited(tmp_path, 64))
+    with pytest.raises(AssertionError, match="(?s)exit 1: .*File too large"):
+        gateway.start()
+
+
 class Pipe:
     """stdout of a gateway that reads only when it is told to."""
 
