@@ -137,12 +137,8 @@ help:
 	@echo 'bench-growth cost of an operation against hostnames, policies, CRL entries, connections (BENCH_GROWTH=names)'
 	@echo 'budget       write the budget of instructions anew, after reading docs/performance.md'
 	@echo 'conformance  NIST PKITS and x509-limbo through `sallyport verify` (CONFORMANCE=DIR, see docs/conformance.md)'
-<<<<<<< HEAD
 	@echo 'mutation     takes each defence out and sees its tests fail (MUTATION="sec-29": some)'
-	@echo 'soak         ten minutes of mixed load with a reload every 5 s (SOAK_SECONDS=$(SOAK_SECONDS))'
-=======
 	@echo 'soak         ten minutes of mixed load with a reload every 5 s (SOAK_SECONDS=$(SOAK_SECONDS)), also with kills (SOAK_KILL=7)'
->>>>>>> f0cc7e2 (app: a file at its size limit is a full disk, not a death)
 	@echo 'lint         levels, doors, private headers, clang-tidy, cppcheck; fmt: clang-format'
 	@echo 'coverage     what units, corpus and integration tests reach: $(BUILD)/coverage/index.html'
 	@echo 'install      DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)'
