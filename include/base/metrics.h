@@ -41,6 +41,9 @@
     X(CRL_FETCH_SUCCESS, GAUGE, "sallyport_crl_fetch_success_seconds", "ca_bundle,source", "When the URL last gave its list, or said that it is the newest, Unix time; 0: never.") \
     X(CRL_SOURCE_UP, GAUGE, "sallyport_crl_source_up", "ca_bundle,source", "1: the last look at this source of CRLs found nothing wrong.") \
     X(CRL_LIFE_USED, GAUGE, "sallyport_crl_life_used_percent", "ca_bundle", "How much of the life of the bundle's oldest CRL is over: 0, 50, 80, 95, or 100 when it has expired.") \
+    X(TOKENS, COUNTER, "sallyport_tokens_total", "result", "Tokens that workers asked for: signed or refused.") \
+    X(ASSERTIONS_MISSING, COUNTER, "sallyport_assertions_missing_total", "hostname", "Requests for which no token was there in time.") \
+    X(COOKIES_TOO_LARGE, COUNTER, "sallyport_cookies_too_large_total", "application", "Tokens not given to clients, because browsers drop such long cookies.") \
     X(RELOADS, COUNTER, "sallyport_reloads_total", "result", "Reloads: ok or failed.") \
     X(GENERATION, GAUGE, "sallyport_generation", "", "Generation of the configuration in force.") \
     X(RELOAD_SUCCESS, GAUGE, "sallyport_last_reload_successful", "", "1 if the last reload took effect.") \

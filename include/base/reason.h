@@ -40,6 +40,7 @@
     X(RATE_LIMITED, "rate_limited", 429, "too many requests", "Slow down and try again later.") \
     X(CONNECTION_LIMIT, "connection_limit", 503, "too many connections", "Try again later.") \
     X(SHUTTING_DOWN, "shutting_down", 503, "the gateway is shutting down", "Try again.") \
+    X(ASSERTION_UNAVAILABLE, "assertion_unavailable", 503, "the token for the application could not be signed", "Try again later.") \
     X(INTERNAL_ERROR, "internal_error", 500, "the gateway failed", "Try again; if it stays, tell the operator the ray id.") \
     /* The client's HTTP */ \
     X(METHOD_NOT_ALLOWED, "method_not_allowed", 405, "this method is not served here", "") \

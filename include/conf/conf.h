@@ -97,6 +97,14 @@ struct conf_alerts {
     CONF_LIST(struct conf_webhook) webhooks;
 };
 
+enum conf_token_algorithm { CONF_RS256, CONF_ES256 };
+
+struct conf_tokens {
+    struct conf_text issuer; /* absent: "https://" and the request's hostname */
+    enum conf_token_algorithm algorithm;
+    int64_t key_rotation_ms, key_overlap_ms;
+};
+
 enum conf_eku { CONF_EKU_CLIENT_AUTH, CONF_EKU_ANY };
 enum conf_crl_require { CONF_CRL_IF_PRESENT, CONF_CRL_LEAF, CONF_CRL_CHAIN };
 enum conf_crl_on_expired { CONF_CRL_DENY, CONF_CRL_ALLOW, CONF_CRL_GRACE };
@@ -214,12 +222,19 @@ struct conf_policy {
     enum conf_decision decision;
     conf_rules include, require, exclude;
     bool report_only;
+    int64_t session_duration_ms; /* the application's, unless the file says */
 };
+
+enum conf_assertion { CONF_ASSERTION_BEST_EFFORT, CONF_ASSERTION_REQUIRED };
 
 struct conf_application {
     struct conf_pos pos;
     struct conf_text name;
     struct conf_text domain; /* host and path pattern, facts 2.6 */
+    struct conf_text aud;    /* 64 hex digits; absent: made from the name */
+    int64_t session_duration_ms;
+    bool certificate_session;
+    enum conf_assertion assertion;
     bool service_auth_401_redirect;
     bool options_preflight_bypass;
     struct conf_text custom_deny_message, custom_non_identity_deny_url;
@@ -271,6 +286,7 @@ struct conf {
     struct conf_file state_dir; /* absent: state_directory() knows the default */
     struct conf_fetch fetch;
     struct conf_alerts alerts;
+    struct conf_tokens tokens;
     CONF_LIST(struct conf_ca_bundle) ca_bundles;
     CONF_LIST(struct conf_hostname) hostnames;
     CONF_LIST(struct conf_application) applications;

@@ -37,6 +37,7 @@ struct verdict {
     const char *policy;      /* name of the policy that decided, or NULL */
     const char *decision;    /* for logs: "service_auth", "allow", "block", "bypass", "default" (no policy, or none that
                                 matched), "public" */
+    int64_t session_s;       /* how long a token is valid that this leads to; 0: as short as can be */
     const char *report_only; /* the first report_only policy that would have decided otherwise, or NULL */
     const char *report_only_decision; /* what it would have decided, or NULL */
 };

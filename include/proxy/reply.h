@@ -24,6 +24,17 @@ struct reply {
     time_t now;
 };
 
+/* A page of our own that is no refusal. */
+struct reply_page {
+    int status;
+    const char *type; /* Content-Type */
+    struct slice body;
+    const char *cache_control;
+    struct slice set_cookie; /* empty: none */
+};
+/* As reply_send(). */
+int reply_send_page(struct codec_stream *stream, const struct reply_page *page, const char *ray_id, bool is_head,
+                    struct arena *arena, uint64_t *bytes_out);
 /* Sends head, body and end on the stream (not codec_finish). Returns the status sent and adds the body bytes to
  * *bytes_out. */
 int reply_send(struct codec_stream *stream, const struct reply *reply, struct arena *arena, uint64_t *bytes_out);

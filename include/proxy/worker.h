@@ -12,13 +12,16 @@
 #include "snapshot/snapshot.h"
 #include "upstream/pool.h"
 
+struct asker;
 struct client;
 struct flood;
+struct tokens;
 
 struct worker {
     struct loop *loop;
     struct snapshot *snapshot; /* in force; a reference. Exchanges pin their own */
     struct pool *pool;
+    struct tokens *tokens;
     struct logsink *access, *audit;
     struct list clients; /* struct client, all */
     size_t client_count;
@@ -53,6 +56,7 @@ struct worker_source {
     struct logsink *access, *audit;
     struct limit_table *limits;
     unsigned index;
+    struct asker *asker; /* questions to control; NULL: there is none to ask */
 };
 
 struct worker *worker_new(const struct worker_source *source);

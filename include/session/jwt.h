@@ -33,6 +33,7 @@ const char *jwt_fault_name(enum jwt_fault fault);
 /* What a good token says. */
 struct session {
     int64_t issued_at, expires_at;
+    char *common_name; /* or NULL */
     bool has_certificate;
     uint8_t leaf_sha256[SHA256_SIZE];
     struct cert *certificate; /* a reference, where the token stands in for it; else NULL */

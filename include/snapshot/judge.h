@@ -12,6 +12,12 @@
  * wildcard entry it must equal server_name. */
 bool judge_host(const struct snapshot *snapshot, const struct hostname *hostname, struct slice server_name,
                 bool has_host, const struct target *target);
+/* What sallyport itself answers on a protected hostname, whoever asks (facts 3.5, 3.6). */
+enum judge_reserved { RESERVED_NONE, RESERVED_CERTS, RESERVED_IDENTITY, RESERVED_LOGOUT };
+enum judge_reserved judge_reserved(const struct hostname *hostname, const struct target *target);
+/* The application of a request, or NULL. */
+const struct application *judge_application(const struct snapshot *snapshot, struct slice server_name,
+                                            const struct target *target);
 /* server_name stands in for the host when the request had none. *application_out: the application that decided, or
  * NULL. */
 void judge_request(const struct snapshot *snapshot, const struct hostname *hostname, struct slice server_name,

@@ -22,6 +22,8 @@ struct hostname {
     struct trust *trust; /* the one tls has; NULL without a CA bundle */
     const struct upstream *upstream;
     bool public;
+    bool serves_access; /* /cdn-cgi/access/ is ours: a CA bundle or an application stands before it, or it is the issuer
+                         */
     enum conf_forwarding forwarding;
     unsigned dialects; /* bits of enum conf_dialect: the headers in which upstreams get the certificate */
     conf_headers request_headers, response_headers;
@@ -31,12 +33,17 @@ struct hostname {
 struct application {
     const char *name;
     const char *domain; /* as configured */
-    char aud[65];       /* application tag: SHA-256 hex over the name, stable across restarts */
+    char aud[65];       /* application tag; see application_tag() */
     bool service_auth_401;
     bool options_preflight_bypass;
     const char *deny_message, *deny_url; /* or NULL */
+    bool certificate_session;            /* a token may stand in for the certificate */
+    bool assertion_required;
     struct policy_set *policies;
 };
+
+/* 64 hex digits: as configured, or SHA-256 over the name; stable across restarts. */
+void application_tag(const struct conf_application *application, char aud_out[65]);
 
 struct snapshot_listener {
     const char *address;

@@ -29,6 +29,9 @@ struct peer {
     struct identity *identity;             /* rendered by the first peer_identity() */
 };
 
+/* One that no handshake made: a certificate that was presented at another time (proxy/tokens.h). Not judged yet:
+ * peer_reverify() follows. Takes references of its own. */
+struct peer *peer_stand_in(struct cert *leaf, const struct cert_list *sent);
 /* NULL when no certificate was presented. Rendered at the first call, the same object ever after, unless
  * peer_reverify() found another issuer. */
 const struct identity *peer_identity(struct peer *peer);

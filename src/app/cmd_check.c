@@ -10,6 +10,7 @@
 #include "app/config_path.h"
 #include "app/effective.h"
 #include "app/sandbox.h"
+#include "app/token_state.h"
 #include "base/clock.h"
 #include "conf/conf.h"
 #include "snapshot/judge.h"
@@ -192,6 +193,8 @@ static int check_resolved(const struct options *options, const char *path, const
     int status = 2;
     if (snapshot && sandbox_lookup(&account, &ids, &err) != 0) {
         conf_error(messages, conf->user.pos, "%s", err.text);
+    } else if (token_state_check(conf, &err) != 0) {
+        conf_error(messages, conf->state_dir.path.pos, "%s", err.text);
     } else if (snapshot) {
         status = run_tests(conf, snapshot, messages, traces);
         if (status == 0)

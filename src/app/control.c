@@ -106,6 +106,7 @@ static void control_fini(struct control *control) {
     expiry_watch_free(&control->expiry_watch);
     crl_watch_free(&control->crl_watch);
     ask_stop(control);
+    tokens_stop(control);
     change_fini(&control->change);
     struct change last = {.conf = control->conf,
                           .resolved = control->resolved,
@@ -131,6 +132,7 @@ static int control_run(struct control *control, struct err *err) {
     generation_init(&control->change.generation);
     list_init(&control->log_sources);
     ask_start(control);
+    tokens_start(control);
     control->keys = ticket_keys_new();
     control->crl_watch = crl_watch_new(control->loop, change_crls, control, err);
     if (!control->crl_watch)

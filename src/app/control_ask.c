@@ -9,8 +9,14 @@
 #include "control_priv.h"
 
 static void on_asked(void *arg, struct ask_question *question) {
-    (void)arg;
-    ask_question_refuse(&question);
+    const struct asking *asking = arg;
+    switch (question->kind) {
+    case ASK_SIGN:
+        tokens_answer(asking->control, question);
+        break;
+    default:
+        ask_question_refuse(&question);
+    }
 }
 
 static int index_of(const struct asking *asking) { return (int)(asking - asking->control->asking); }
@@ -34,6 +40,7 @@ static void open_line(struct asking *asking) {
         return;
     asking->answerer = answerer_open(asking->control->loop, asking->fd, on_asked, on_closed, asking);
     asking->fd = -1;
+    tokens_greet(asking);
 }
 
 void ask_add(struct control *control, int64_t index, int fd) {

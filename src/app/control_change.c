@@ -24,6 +24,7 @@
 void change_fini(struct change *change) {
     admin_close(&change->admin);
     mem_free(change->admin_address);
+    signer_free(&change->signer);
     snapshot_unref(&change->snapshot);
     generation_fini(&change->generation);
     resolved_fini(&change->resolved);
@@ -139,7 +140,8 @@ static int load(struct control *control, enum change_kind kind, struct err *err)
     struct change change;
     uint64_t number = control->last_number + 1;
     change_init(&change, kind);
-    if (read_files(control, &change, err) != 0 || prove(control, &change, number, err) != 0) {
+    if (read_files(control, &change, err) != 0 || prove(control, &change, number, err) != 0 ||
+        tokens_prepare(&change, err) != 0) {
         change_fini(&change);
         return 2;
     }
@@ -225,6 +227,7 @@ static void commit(struct control *control, struct change *change) {
     change->resolved = (struct resolved){.secrets = NULL};
     generation_init(&change->generation);
     control->state = CONTROL_IDLE;
+    tokens_commit(control, change);
     ask_open(control);
     if (change->kind == CHANGE_RELOAD) {
         const struct crl_view before = {old.conf, &old.resolved, old.generation.number};
@@ -357,6 +360,8 @@ void change_restore(struct control *control) {
         change.conf = document_read(sbuf_slice(&change.resolved.document), &err);
     if (change.conf && prove(control, &change, change.generation.number, &err) == 0 &&
         open_outside(control, &change, &err) == 0) {
+        if (tokens_prepare(&change, &err) != 0)
+            log_error("%s", err.text); /* tried again; meanwhile nothing is signed */
         commit(control, &change);
         go_on(control);
         return;

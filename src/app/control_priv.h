@@ -4,6 +4,7 @@
  *   control_change.c   from a file (configuration, CRL) to a generation in force, or not
  *   control_outside.c  what the operator sees: logs, metrics, the admin address
  *   control_ask.c      what workers ask
+ *   control_tokens.c   the keys, and what is signed with them
  */
 #ifndef SALLYPORT_APP_CONTROL_PRIV_H
 #define SALLYPORT_APP_CONTROL_PRIV_H
@@ -36,6 +37,7 @@ struct change {
     struct snapshot *snapshot; /* a proof that workers can build it, and where the gauges come from */
     struct admin *admin;
     char *admin_address;
+    struct signer *signer; /* NULL without applications, and with CHANGE_CRLS */
 };
 
 /* One process's log lines. */
@@ -54,6 +56,7 @@ struct asking {
     struct control *control;
     int fd; /* until there is a generation in force to answer by; -1 */
     struct answerer *answerer;
+    bool knows_keys; /* the newest */
 };
 
 struct control {
@@ -83,6 +86,9 @@ struct control {
     void *regions[GENERATION_WORKERS_MAX]; /* mapped read-only; or NULL */
     struct asking asking[GENERATION_WORKERS_MAX];
     bool does_answer;
+    struct signer *signer;
+    struct sbuf key_set; /* as workers are told */
+    struct loop_timer *key_timer;
     int64_t workers_serving;
     bool is_successor; /* of a gateway that still runs */
     bool is_stopping;
@@ -110,6 +116,17 @@ void ask_add(struct control *control, int64_t index, int fd);
 /* A generation is in force: questions are answered from now on. */
 void ask_open(struct control *control);
 void ask_stop(struct control *control);
+
+/* control_tokens.c */
+void tokens_start(struct control *control);
+void tokens_stop(struct control *control);
+/* Opens, or makes, what is needed to sign for this configuration. */
+MUST_CHECK int tokens_prepare(struct change *change, struct err *err);
+void tokens_commit(struct control *control, struct change *change);
+void signer_free(struct signer **signer);
+/* A line was opened: says the keys. */
+void tokens_greet(struct asking *asking);
+void tokens_answer(struct control *control, struct ask_question *question);
 
 /* control_outside.c */
 void outside_add_log(struct control *control, int index, int fd);

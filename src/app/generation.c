@@ -171,8 +171,8 @@ bool generation_send(const struct generation *generation, struct channel *channe
 }
 
 bool generation_send_whole(const struct generation *generation, struct channel *channel) {
-    bool is_sent = generation_send(generation, channel) &&
-                   send_fd(channel, IPC_CONTROLS_SECRETS, generation->controls_secrets);
+    bool is_sent =
+        generation_send(generation, channel) && send_fd(channel, IPC_CONTROLS_SECRETS, generation->controls_secrets);
     for (size_t i = 0; i < generation->listener_count && is_sent; i++) {
         struct ipc_message listener = {.type = IPC_LISTENER, .text = slice_of(generation->listeners[i].address)};
         is_sent = channel_send(channel, &listener);

@@ -26,6 +26,7 @@
 #include "base/metrics.h"
 #include "base/reserve.h"
 #include "ipc/ask.h"
+#include "proxy/tokens.h"
 
 #define TURN_MS 200 /* at most so long do log lines wait that the pipe did not take at once */
 #define ALIVE_MS 1000
@@ -40,6 +41,7 @@ struct process {
     struct loop *loop;
     struct channel *channel;
     struct asker *asker;
+    struct sbuf key_set; /* what control said of the keys of tokens */
     struct loop_timer *alive;
     uint64_t alive_count;
     struct logpipe_writer *log;
@@ -215,8 +217,11 @@ static void publish(struct process *process) {
                                    .access = logpipe_writer_sink(process->log, LOGPIPE_ACCESS),
                                    .audit = logpipe_writer_sink(process->log, LOGPIPE_AUDIT),
                                    .limits = process->limits,
-                                   .index = process->index};
+                                   .index = process->index,
+                                   .asker = process->asker};
     process->worker = worker_new(&source);
+    if (process->key_set.len > 0)
+        tokens_told(process->worker->tokens, sbuf_slice(&process->key_set));
     mem_trim(); /* nobody is served yet */
     set_state(process, PROCESS_SERVING);
 }
@@ -281,10 +286,15 @@ static void on_message(void *arg, struct ipc_message *message) {
     }
 }
 
-/* Control says something unasked. */
+/* Control says something unasked. It may do so before there is a worker: kept until then. */
 static void on_told(void *arg, enum ask_kind kind, struct slice text) {
-    const struct process *process = arg;
-    log_debug("worker %u: a notice of kind %d, %zu bytes", process->index, (int)kind, text.len);
+    struct process *process = arg;
+    if (kind != ASK_SIGN)
+        return;
+    sbuf_clear(&process->key_set);
+    sbuf_append(&process->key_set, text);
+    if (process->worker)
+        tokens_told(process->worker->tokens, text);
 }
 
 /* ---- the process ---- */
@@ -302,6 +312,7 @@ static void process_fini(struct process *process) {
     listeners_close(&process->listeners, false);
     worker_free(&process->worker);
     asker_free(&process->asker);
+    sbuf_fini(&process->key_set);
     listeners_fini(&process->listeners);
     drop_prepared(process);
     generation_fini(&process->in_force);
@@ -336,6 +347,7 @@ int cmd_worker(int argc, char **argv) {
     generation_init(&process.in_force);
     listeners_init(&process.listeners);
     process.keys = ticket_keys_new();
+    sbuf_init(&process.key_set, ASK_TEXT_MAX);
     process.asker = asker_new(process.loop, on_told, &process);
     process.channel = channel_open(process.loop, PROCESS_CHANNEL_FD, on_message, on_closed, &process);
     process.alive = loop_timer_new(process.loop, on_alive, &process);

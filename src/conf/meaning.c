@@ -4,6 +4,7 @@
  * references.
  */
 #include "base/arena.h"
+#include "base/encode.h"
 #include "base/glob.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -211,6 +212,40 @@ static void check_admin(struct meaning *m) {
         conf_error(m->messages, admin->token_file.path.pos, "admin.token_file: expected an admin.address with it");
 }
 
+/* A base to which "/cdn-cgi/access/certs" is appended, and which validators compare as it is. */
+static void check_issuer(struct meaning *m) {
+    const struct conf_text *issuer = &m->conf->tokens.issuer;
+    struct slice text = slice_of(issuer->text);
+    if (!issuer->text)
+        return;
+    bool is_good = slice_starts_with(text, SLICE("https://")) && text.len > strlen("https://") &&
+                   !slice_ends_with(text, SLICE("/"));
+    for (size_t i = 0; i < text.len; i++)
+        is_good = is_good && text.ptr[i] > ' ' && text.ptr[i] < 0x7f && !strchr("?#\"\\<>@", text.ptr[i]);
+    if (!is_good)
+        conf_error(m->messages, issuer->pos,
+                   "tokens.issuer: expected https:// and a host, without a slash at the end, found %s",
+                   quoted(m, issuer->text));
+}
+
+static void check_audiences(struct meaning *m) {
+    struct map seen;
+    uint8_t digest[32];
+    map_init(&seen);
+    for (size_t i = 0; i < m->conf->applications.count; i++) {
+        const struct conf_application *application = &m->conf->applications.items[i];
+        struct slice aud = slice_of(application->aud.text);
+        if (!aud.ptr)
+            continue;
+        if (aud.len != 2 * sizeof digest || !hex_decode(aud, digest) || strpbrk(aud.ptr, "ABCDEF"))
+            conf_error(m->messages, application->aud.pos, "aud: expected 64 hex digits in lower case, found %s",
+                       quoted(m, aud.ptr));
+        else if (map_put(&seen, aud, (void *)(uintptr_t)application))
+            conf_error(m->messages, application->aud.pos, "aud: another application has this one");
+    }
+    map_fini(&seen);
+}
+
 static void check_test(struct meaning *m, const struct conf_test *test) {
     enum reason reason;
     if (!test->reason.text)
@@ -319,5 +354,7 @@ void check_meaning(const struct conf *conf, struct conf_messages *messages) {
         check_test(&m, &conf->tests.items[i]);
     check_unused(&m);
     check_admin(&m);
+    check_issuer(&m);
+    check_audiences(&m);
     meaning_close(&m);
 }

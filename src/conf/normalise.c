@@ -3,8 +3,13 @@
  * lower case without a trailing dot, an entry of its own for each upstream written inline, the default of
  * client_certificate. Called by conf.c for YAML only: the resolved document holds these forms already.
  */
+#include <stdlib.h>
+#include <unistd.h>
+
 #include "base/arena.h"
+#include "base/file.h"
 #include "base/map.h"
+#include "base/mem.h"
 #include "bind_priv.h"
 #include "check_priv.h"
 
@@ -206,8 +211,33 @@ static void default_client_certificate(struct conf *conf) {
     map_fini(&associated);
 }
 
+/* The application's, unless the file says. */
+static void default_session_duration(struct conf *conf) {
+    for (size_t i = 0; i < conf->applications.count; i++) {
+        const struct conf_application *application = &conf->applications.items[i];
+        for (size_t j = 0; j < application->policies.count; j++) {
+            struct conf_policy *policy = &application->policies.items[j];
+            if (conf_place(conf, &policy->session_duration_ms, (struct conf_pos){0, 0}).line == 0)
+                policy->session_duration_ms = application->session_duration_ms;
+        }
+    }
+}
+
+/* Who cannot write where services keep their state keeps it beside the file. */
+static void default_state_dir(struct conf *conf) {
+    struct conf_text *path = &conf->state_dir.path;
+    if (path->text || geteuid() == 0 || getenv("STATE_DIRECTORY"))
+        return;
+    char *directory = path_directory(conf->file), *state = path_join(directory, "state");
+    path->text = arena_str(conf->arena, slice_of(state));
+    mem_free(state);
+    mem_free(directory);
+}
+
 void check_normalise(struct conf *conf, struct conf_messages *messages) {
     normalise_hosts(conf, messages);
     normalise_upstreams(conf, messages);
     default_client_certificate(conf);
+    default_session_duration(conf);
+    default_state_dir(conf);
 }

@@ -47,6 +47,8 @@ static const struct choice explains[] = {{"full", CONF_EXPLAIN_FULL, false}, {"c
     {NULL, 0, false}};
 static const struct choice decisions[] = {{"service_auth", CONF_SERVICE_AUTH, false}, {"allow", CONF_ALLOW, false}, {"block", CONF_BLOCK, false},
     {"bypass", CONF_BYPASS, false}, {NULL, 0, false}};
+static const struct choice token_algorithms[] = {{"RS256", CONF_RS256, false}, {"ES256", CONF_ES256, false}, {NULL, 0, false}};
+static const struct choice assertions[] = {{"best_effort", CONF_ASSERTION_BEST_EFFORT, false}, {"required", CONF_ASSERTION_REQUIRED, false}, {NULL, 0, false}};
 static const struct choice expectations[] = {{"allow", CONF_EXPECT_ALLOW, false}, {"deny", CONF_EXPECT_DENY, false}, {NULL, 0, false}};
 
 const struct choice schema_forms[] = {{"any_of", CONF_MATCH_ANY_OF, false}, {"wildcard", CONF_MATCH_WILDCARD, false},
@@ -221,12 +223,27 @@ static const struct object_type hostname_type = {"hostname", "hostnames", sizeof
     ROW(owner, require, .name = "require", .type = FIELD_RULES, .doc = "All of these must match.", .example = "[{ca_bundle: devices}]"), \
     ROW(owner, exclude, .name = "exclude", .type = FIELD_RULES, .doc = "None of these may match.", .example = "[{common_name: lost-sensor-17}]")
 
+static const struct field tokens_fields[] = {
+    ROW(conf_tokens, issuer, .name = "issuer", .type = FIELD_TEXT, .max = 512,
+        .doc = "`iss` of every token; its keys are at `<issuer>/cdn-cgi/access/certs`. Default: `https://` and the hostname of the request.",
+        .example = "https://access.example.test"),
+    ROW(conf_tokens, algorithm, .name = "algorithm", .type = FIELD_ENUM, .choices = token_algorithms, .fallback = "RS256",
+        .doc = "How tokens are signed. ES256 is shorter and costs less."),
+    ROW(conf_tokens, key_rotation_ms, .name = "key_rotation", .type = FIELD_DURATION, .min = SECONDS, .max = 3650 * DAYS, .fallback = "1008h",
+        .doc = "How long a key signs; 1008h are six weeks."),
+    ROW(conf_tokens, key_overlap_ms, .name = "key_overlap", .type = FIELD_DURATION, .min = SECONDS, .max = 3650 * DAYS, .fallback = "168h",
+        .doc = "How long a key is published before it signs (at most half of `key_rotation`) and after; no token is valid for longer."),
+    END};
+static const struct object_type tokens_type = {"tokens", "tokens", sizeof(struct conf_tokens), false, NULL, tokens_fields};
+
 static const struct field policy_fields[] = {
     ROW(conf_policy, name, .name = "name", .type = FIELD_TEXT, .is_required = true, .max = NAME_MAX_BYTES, .doc = "For logs and traces.",
         .example = "enrolled devices"),
     ROW(conf_policy, decision, .name = "decision", .type = FIELD_ENUM, .is_required = true, .choices = decisions,
         .doc = "What follows when the rules match.", .example = "service_auth"),
     RULE_LISTS(conf_policy),
+    ROW(conf_policy, session_duration_ms, .name = "session_duration", .type = FIELD_DURATION, .min = 0, .max = 31 * DAYS, .is_computed = true,
+        .doc = "How long a token that this policy led to is valid. Default: that of the application.", .example = "1h"),
     ROW(conf_policy, report_only, .name = "report_only", .type = FIELD_BOOL, .fallback = "false", .doc = "true: log what it would have decided, decide nothing."),
     END};
 static const struct object_type policy_type = {"policy", "policies", sizeof(struct conf_policy), true, NULL, policy_fields};
@@ -240,9 +257,14 @@ static const struct field application_fields[] = {
         .doc = "true: a denial is 401 and not 403."),
     ROW(conf_application, policies, .name = "policies", .type = FIELD_OBJECTS, .object = &policy_type,
         .doc = "`bypass` and `service_auth` run first, in order, then `allow` and `block`, in order; the first that matches decides; none: denied."),
-    LATER("session_duration", "How long a token of this application is valid.", .example = "24h"),
-    LATER("certificate_session", "true: after one request with a certificate the cookie stands in for it."),
-    LATER("assertion", "`best_effort` or `required`: what follows when a token cannot be signed in time.", .example = "best_effort"),
+    ROW(conf_application, aud, .name = "aud", .type = FIELD_TEXT, .max = 64,
+        .doc = "The audience tag: 64 hex digits. Default: SHA-256 of the name.", .example = "4714c1358e65fe4b408ad6d432a5f878f08194bdb4752441fd56faefa9b2b6f2"),
+    ROW(conf_application, session_duration_ms, .name = "session_duration", .type = FIELD_DURATION, .min = 0, .max = 31 * DAYS, .fallback = "24h",
+        .doc = "How long a token of this application is valid, though never longer than the certificate. 0: no cookie, and a minute for the origin."),
+    ROW(conf_application, certificate_session, .name = "certificate_session", .type = FIELD_BOOL, .fallback = "false",
+        .doc = "true: after one request with a certificate the cookie stands in for it, until it expires."),
+    ROW(conf_application, assertion, .name = "assertion", .type = FIELD_ENUM, .choices = assertions, .fallback = "best_effort",
+        .doc = "When no token can be signed within 500 ms: `best_effort` forwards without one, `required` answers 503."),
     ROW(conf_application, options_preflight_bypass, .name = "options_preflight_bypass", .type = FIELD_BOOL, .fallback = "false",
         .doc = "true: CORS preflights (OPTIONS with Origin and Access-Control-Request-Method), which browsers send without a certificate, pass unjudged."),
     ROW(conf_application, custom_deny_message, .name = "custom_deny_message", .type = FIELD_TEXT, .max = 1024,
@@ -310,7 +332,7 @@ static const struct field root_fields[] = {
         .doc = "The account that workers take on when started as root. Default: `sallyport` if there is such an account, else `nobody`.",
         .example = "sallyport"),
     ROW(conf, state_dir, .name = "state_dir", .type = FIELD_FILE,
-        .doc = "A directory for what must outlive a restart. Made, for its owner alone, when something is kept. Default: systemd's `StateDirectory`, else `/var/lib/sallyport`.",
+        .doc = "A directory for what must outlive a restart. Made, for its owner alone, when something is kept. Default: systemd's `StateDirectory`, else `/var/lib/sallyport`; for another user than root `state` beside the file.",
         .example = "/var/lib/sallyport"),
     ROW(conf, shutdown_timeout_ms, .name = "shutdown_timeout", .type = FIELD_DURATION, .min = 0, .max = DAYS, .fallback = "10s",
         .doc = "How long requests may take to finish after TERM; 0: no limit. Idle connections close at once."),
@@ -321,6 +343,7 @@ static const struct field root_fields[] = {
     ROW(conf, tls, .name = "tls", .type = FIELD_OBJECT, .object = &tls_type, .doc = "TLS with clients."),
     ROW(conf, limits, .name = "limits", .type = FIELD_OBJECT, .object = &limits_type, .doc = "What clients may take."),
     ROW(conf, fetch, .name = "fetch", .type = FIELD_OBJECT, .object = &fetch_type, .doc = "How others are asked: lists, OCSP, webhooks."),
+    ROW(conf, tokens, .name = "tokens", .type = FIELD_OBJECT, .object = &tokens_type, .doc = "What origins are told about clients, signed."),
     ROW(conf, ca_bundles, .name = "ca_bundles", .type = FIELD_OBJECTS, .max = 100000, .object = &ca_bundle_type, .doc = "The CAs that may vouch for clients."),
     ROW(conf, hostnames, .name = "hostnames", .type = FIELD_OBJECTS, .is_required = true, .min = 1, .max = 1000000, .object = &hostname_type,
         .doc = "The names that are served. There is no default one."),

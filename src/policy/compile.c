@@ -150,6 +150,7 @@ static int compile_phase(struct compiler *compiler, const struct conf_applicatio
         set->policies[set->count++] = (struct policy){.name = arena_str(compiler->arena, slice_of(policy->name.text)),
                                                       .decision = policy->decision,
                                                       .is_report_only = policy->report_only,
+                                                      .session_s = policy->session_duration_ms / 1000,
                                                       .predicate = predicate};
     }
     return 0;

@@ -247,6 +247,7 @@ void policy_eval(const struct policy_set *set, const struct facts *facts, struct
     if (deciding) {
         verdict_out->effect = effect_of(deciding->decision);
         verdict_out->policy = deciding->name;
+        verdict_out->session_s = deciding->session_s;
         verdict_out->decision = conf_decision_name(deciding->decision);
         verdict_out->reason = verdict_out->effect == EFFECT_DENY ? REASON_POLICY_BLOCK : REASON_NONE;
     } else {

@@ -49,6 +49,7 @@ struct policy {
     const char *name;
     enum conf_decision decision;
     bool is_report_only;
+    int64_t session_s;
     const struct predicate *predicate;
 };
 

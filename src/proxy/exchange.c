@@ -16,6 +16,7 @@
 
 static void reap(void *arg) {
     struct exchange *exchange = arg;
+    brought_token_unref(&exchange->stand_in);
     snapshot_unref(&exchange->snapshot);
     arena_free(exchange->arena);
 }
@@ -31,6 +32,7 @@ static struct exchange *exchange_new(struct client *client, struct codec_stream 
     /* The codec's window bounds what is held; the last piece may go a little over it. */
     sbuf_init(&exchange->held, 2 * CODEC_BODY_WINDOW);
     loop_task_init(&exchange->reap, reap, exchange);
+    list_init(&exchange->token_wait.node);
     client_exchange_begun(client, exchange);
     return exchange;
 }
@@ -80,6 +82,7 @@ enum ending_who exchange_blame(enum reason reason) {
     case REASON_UPSTREAM_UNAVAILABLE:
         return ENDING_BY_UPSTREAM;
     case REASON_SHUTTING_DOWN:
+    case REASON_ASSERTION_UNAVAILABLE:
     case REASON_INTERNAL_ERROR:
         return ENDING_BY_GATEWAY;
     default: /* certificates, policy, limits */
@@ -129,6 +132,15 @@ void exchange_answer(struct exchange *exchange, enum reason reason, const char *
     exchange_finish(exchange, exchange_blame(reason));
 }
 
+void exchange_answer_page(struct exchange *exchange, const struct reply_page *page) {
+    INVARIANT(exchange->stream && exchange->status == 0);
+    bool is_head = slice_eq_str(exchange->request->method, "HEAD");
+    exchange->status =
+        reply_send_page(exchange->stream, page, exchange->ray_id, is_head, exchange->arena, &exchange->bytes_out);
+    exchange->response_ended = true;
+    exchange_finish(exchange, ENDING_COMPLETE);
+}
+
 static void close_stream(struct exchange *exchange) {
     struct codec_stream *stream = exchange->stream;
     exchange->stream = NULL;
@@ -148,6 +160,7 @@ void exchange_finish(struct exchange *exchange, enum ending_who who) {
     exchange->ending_who = who;
     exchange->step = STEP_COUNT;
     loop_timer_free(&exchange->expect_timer);
+    token_wait_cancel(&exchange->token_wait);
     if (exchange->link) {
         link_release(&exchange->link);
     }

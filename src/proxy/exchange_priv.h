@@ -2,10 +2,10 @@
  * exchange_priv: what the driver (exchange.c), the steps (steps.c) and the relay (relay.c) share. Nobody else includes
  * it, but for the unit tests.
  *
- *   pin -> host -> policy -> body -> pick -> link -> forward -> bytes both ways -> the end
- *                                     ^       ^                       |
- *   steps.c                           |       fresh link              relay.c        exchange.c
- *                                     other endpoint <-- a failed link
+ *   pin -> host -> own -> policy -> body -> session -> pick -> link -> forward -> bytes both ways -> the end
+ *                                                       ^       ^                       |
+ *   steps.c, access.c, steps.c, session.c               |       fresh link              relay.c        exchange.c
+ *                                                       other endpoint <-- a failed link
  */
 #ifndef SALLYPORT_SRC_PROXY_EXCHANGE_PRIV_H
 #define SALLYPORT_SRC_PROXY_EXCHANGE_PRIV_H
@@ -18,7 +18,18 @@ enum step_result {
     STEP_DONE  /* the exchange is over */
 };
 
-enum step_id { STEP_PIN, STEP_HOST, STEP_POLICY, STEP_BODY, STEP_PICK, STEP_LINK, STEP_FORWARD, STEP_COUNT };
+enum step_id {
+    STEP_PIN,
+    STEP_HOST,
+    STEP_OWN,
+    STEP_POLICY,
+    STEP_BODY,
+    STEP_SESSION,
+    STEP_PICK,
+    STEP_LINK,
+    STEP_FORWARD,
+    STEP_COUNT
+};
 
 struct step {
     const char *name;
@@ -35,6 +46,9 @@ void exchange_drive(struct exchange *exchange);
 /* Answers locally, then finishes. detail: for people, or NULL for the reason's sentence. Nothing may have been sent
  * yet. */
 void exchange_answer(struct exchange *exchange, enum reason reason, const char *detail);
+/* The same for what is no refusal. */
+struct reply_page;
+void exchange_answer_page(struct exchange *exchange, const struct reply_page *page);
 /* The end, exactly once: the link is released, the stream closed, the exchange observed. The memory stays until the end
  * of the turn. */
 void exchange_finish(struct exchange *exchange, enum ending_who who);
@@ -52,6 +66,24 @@ void exchange_pin(struct exchange *exchange);
  * long as the peer. */
 enum reason exchange_judge_now(const struct exchange *exchange, const struct snapshot *snapshot,
                                const char **detail_out);
+
+/* ---- session.c ---- */
+
+/* The token for the origin and the cookie for the client; may wait for control. */
+enum step_result session_step(struct exchange *exchange);
+/* Looks for a token that stands in for the certificate. Before policy. */
+void session_find_stand_in(struct exchange *exchange);
+/* Whose certificate counts under this snapshot: the connection's, or the one that a token stands in for. */
+struct peer *session_peer(const struct exchange *exchange, const struct snapshot *snapshot, time_t now);
+/* The one token of the client's Cookie headers; false when there is none, or more than one. */
+bool session_cookie(const struct exchange *exchange, struct slice *token_out);
+/* Checks the client's token for an application (empty: any). A reference, or NULL. */
+struct brought_token *session_check(const struct exchange *exchange, struct slice token, struct slice aud);
+
+/* ---- access.c ---- */
+
+/* Answers what is under /cdn-cgi/access/. */
+enum step_result access_step(struct exchange *exchange);
 
 /* ---- relay.c ---- */
 

@@ -10,6 +10,7 @@
 #include "http/hop.h"
 #include "proxy/dialects.h"
 #include "proxy/templates.h"
+#include "session/cookie.h"
 
 struct certificate_headers {
     struct headers headers; /* in an arena of their own */
@@ -42,63 +43,42 @@ static bool request_header_stops(const struct headers *options, const struct hea
            header_is_reserved(header->name) || (options && header_is_nominated(options, header->name));
 }
 
-/* A session of ours that a client made up could be believed by the origin. */
-static bool is_session_cookie(struct slice crumb) {
-    struct slice name;
-    (void)slice_cut(crumb, '=', &name);
-    return slice_eq_nocase(slice_trim(name), SLICE("CF_Authorization"));
+/* A session of ours that a client made up could be believed by the origin; ours goes in its place. */
+static void add_cookie(const struct exchange *exchange, struct slice value, struct headers *out) {
+    struct slice kept = cookie_strip(value, out->arena);
+    bool is_first = exchange->assertion.len > 0 && headers_count(out, SLICE("Cookie")) == 0;
+    if (is_first) {
+        kept = slice_of(arena_printf(out->arena, SLICE_FMT "%s" COOKIE_NAME "=" SLICE_FMT, SLICE_ARG(kept),
+                                     kept.len > 0 ? "; " : "", SLICE_ARG(exchange->assertion)));
+    }
+    if (kept.len > 0) {
+        add(out, "Cookie", kept);
+    }
 }
 
-static bool has_session_cookie(struct slice cookies) {
-    while (cookies.ptr) {
-        struct slice crumb;
-        cookies = slice_cut(cookies, ';', &crumb);
-        if (is_session_cookie(crumb)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The value without our session; empty when nothing is left. Written anew only where there is one. */
-static struct slice without_session_cookie(struct slice cookies, struct arena *arena) {
-    if (!has_session_cookie(cookies)) {
-        return cookies;
-    }
-    char *kept = arena_bytes(arena, 2 * cookies.len + 2);
-    size_t len = 0;
-    while (cookies.ptr) {
-        struct slice crumb;
-        cookies = slice_cut(cookies, ';', &crumb);
-        crumb = slice_trim(crumb);
-        if (slice_is_empty(crumb) || is_session_cookie(crumb)) {
-            continue;
-        }
-        if (len) {
-            kept[len++] = ';';
-            kept[len++] = ' ';
-        }
-        memcpy(kept + len, crumb.ptr, crumb.len);
-        len += crumb.len;
-    }
-    return slice_make(kept, len);
-}
-
-static void copy_request_headers(const struct request_head *request, struct headers *out) {
-    const struct headers *options = connection_options(&request->headers);
-    for (size_t i = 0; i < request->headers.count; i++) {
-        const struct header *header = &request->headers.items[i];
+static void copy_request_headers(const struct exchange *exchange, struct headers *out) {
+    const struct headers *received = &exchange->request->headers;
+    const struct headers *options = connection_options(received);
+    for (size_t i = 0; i < received->count; i++) {
+        const struct header *header = &received->items[i];
         if (request_header_stops(options, header)) {
             continue;
         }
-        struct slice value = header->value;
         if (is_name(header, "Cookie")) {
-            value = without_session_cookie(value, out->arena);
-            if (slice_is_empty(value)) {
-                continue;
-            }
+            add_cookie(exchange, header->value, out);
+        } else {
+            headers_add(out, header->name, header->value);
         }
-        headers_add(out, header->name, value);
+    }
+}
+
+static void add_assertion(const struct exchange *exchange, struct headers *out) {
+    if (exchange->assertion.len == 0) {
+        return;
+    }
+    add(out, "Cf-Access-Jwt-Assertion", exchange->assertion);
+    if (headers_count(out, SLICE("Cookie")) == 0) {
+        add_cookie(exchange, SLICE_NONE, out);
     }
 }
 
@@ -185,12 +165,13 @@ struct request_head *forward_request(struct exchange *exchange) {
     }
     headers_init(&out->headers, arena);
     add(&out->headers, "Host", authority);
-    copy_request_headers(request, &out->headers);
+    copy_request_headers(exchange, &out->headers);
     /* The origin decides whether it wants the body; relay answers for one that says nothing. */
     if (request->expect_continue) {
         add(&out->headers, "Expect", SLICE("100-continue"));
     }
     add_forwarding(exchange, authority, &out->headers);
+    add_assertion(exchange, &out->headers);
     add_certificate(exchange, &out->headers);
     templates_apply(exchange, &exchange->hostname->request_headers, &out->headers);
     return out;
@@ -242,6 +223,9 @@ struct response_head *forward_response(struct exchange *exchange, const struct r
         add_date(exchange, &out->headers);
         add(&out->headers, "Via", via(&upstream->headers, upstream->version, exchange->arena));
         add(&out->headers, "cf-ray", slice_of(exchange->ray_id));
+        if (exchange->set_cookie.len > 0) {
+            add(&out->headers, "Set-Cookie", exchange->set_cookie);
+        }
         templates_apply(exchange, &exchange->hostname->response_headers, &out->headers);
     }
     return out;

@@ -172,6 +172,8 @@ static void put_verdict(struct jsonw *json, const struct exchange *exchange) {
     jsonw_str(json, "policy", exchange->verdict.policy);
     jsonw_str(json, "decision", exchange->verdict.decision);
     jsonw_str(json, "reason", reason_code(exchange->reason));
+    if (exchange->stand_in)
+        jsonw_bool(json, "certificate_session", true);
     if (exchange->verdict.report_only) {
         jsonw_str(json, "report_only_policy", exchange->verdict.report_only);
         jsonw_str(json, "report_only_decision", exchange->verdict.report_only_decision);
@@ -194,7 +196,10 @@ static void put_exchange(struct jsonw *json, const struct exchange *exchange, in
     put_verdict(json, exchange);
     if (exchange->detail[0])
         jsonw_str(json, "detail", exchange->detail);
-    jsonw_written(json, fields->certificate);
+    if (exchange->stand_in)
+        put_certificate(json, exchange->stand_in->stand_in);
+    else
+        jsonw_written(json, fields->certificate);
     const struct header *agent =
         exchange->request ? headers_find(&exchange->request->headers, SLICE("user-agent")) : NULL;
     put_known(json, "user_agent", agent ? agent->value : SLICE_NONE);

@@ -202,34 +202,59 @@ static void add_reason_headers(const struct reply *reply, int status, struct hea
         add_str(headers, "Retry-After", "1");
 }
 
+static void begin_head(struct response_head *head, int status, size_t length, struct arena *arena) {
+    *head = (struct response_head){
+        .version = HTTP_1_1, .status = status, .framing = BODY_LENGTH, .content_length = length, .keep_alive = true};
+    headers_init(&head->headers, arena);
+}
+
+static void add_content(struct headers *headers, time_t now, const char *type, const char *cache_control,
+                        struct arena *arena) {
+    add_str(headers, "Date", arena_str(arena, slice_of(clock_format_http(now, (char[CLOCK_TEXT_SIZE]){0}))));
+    add_str(headers, "Content-Type", type);
+    add_str(headers, "Cache-Control", cache_control);
+    add_str(headers, "X-Content-Type-Options", "nosniff");
+}
+
+static void send_all(struct codec_stream *stream, const struct response_head *head, struct slice body,
+                     uint64_t *bytes_out) {
+    codec_send_head(stream, head);
+    if (body.len > 0) {
+        codec_send_body(stream, body);
+        *bytes_out += body.len;
+    }
+    codec_send_end(stream, NULL);
+}
+
 int reply_send(struct codec_stream *stream, const struct reply *reply, struct arena *arena, uint64_t *bytes_out) {
     struct sbuf body;
     const char *type;
     sbuf_init(&body, BODY_LIMIT);
     reply_render(reply, &body, &type);
 
-    struct response_head head = {
-        .version = HTTP_1_1, .framing = BODY_LENGTH, .content_length = body.len, .keep_alive = true};
-    head.status = reply->status ? reply->status : reason_status(reply->reason);
-    headers_init(&head.headers, arena);
-    add_str(&head.headers, "Date",
-            arena_str(arena, slice_of(clock_format_http(reply->now, (char[CLOCK_TEXT_SIZE]){0}))));
-    add_str(&head.headers, "Content-Type", type);
-    add_str(&head.headers, "Cache-Control", "no-store");
+    struct response_head head;
+    begin_head(&head, reply->status ? reply->status : reason_status(reply->reason), body.len, arena);
+    add_content(&head.headers, reply->now, type, "no-store", arena);
     add_str(&head.headers, "Vary", "Accept");
-    add_str(&head.headers, "X-Content-Type-Options", "nosniff");
     if (type == type_html)
         add_str(&head.headers, "Content-Security-Policy",
                 "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors "
                 "'none'");
     add_reason_headers(reply, head.status, &head.headers);
 
-    codec_send_head(stream, &head);
-    if (!reply->is_head && body.len > 0) {
-        codec_send_body(stream, sbuf_slice(&body));
-        *bytes_out += body.len;
-    }
-    codec_send_end(stream, NULL);
+    send_all(stream, &head, reply->is_head ? SLICE_NONE : sbuf_slice(&body), bytes_out);
     sbuf_fini(&body);
+    return head.status;
+}
+
+int reply_send_page(struct codec_stream *stream, const struct reply_page *page, const char *ray_id, bool is_head,
+                    struct arena *arena, uint64_t *bytes_out) {
+    struct response_head head;
+    begin_head(&head, page->status, page->body.len, arena);
+    add_content(&head.headers, clock_wall(), page->type, page->cache_control, arena);
+    add_str(&head.headers, "cf-ray", ray_id);
+    if (page->set_cookie.len > 0)
+        headers_add(&head.headers, SLICE("Set-Cookie"), page->set_cookie);
+    send_all(stream, &head, is_head ? SLICE_NONE : page->body, bytes_out);
     return head.status;
 }

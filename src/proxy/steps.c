@@ -33,9 +33,8 @@ static bool is_preflight(const struct request_head *request) {
 }
 
 static void judge_policy(const struct exchange *exchange, const struct snapshot *snapshot,
-                         const struct hostname *hostname, struct verdict *verdict_out,
+                         const struct hostname *hostname, struct peer *peer, struct verdict *verdict_out,
                          const struct application **application_out) {
-    struct peer *peer = exchange->client->peer;
     struct facts facts = {.identity = peer_identity(peer),
                           .report = &peer->report,
                           .trust = hostname->trust,
@@ -68,7 +67,9 @@ enum reason exchange_judge_now(const struct exchange *exchange, const struct sna
     if (reason == REASON_NONE) {
         struct verdict verdict;
         const struct application *application;
-        judge_policy(exchange, snapshot, hostname, &verdict, &application);
+        peer = session_peer(exchange, snapshot, clock_wall());
+        peer_reverify(peer, hostname->trust, clock_wall());
+        judge_policy(exchange, snapshot, hostname, peer, &verdict, &application);
         reason = verdict.effect == EFFECT_DENY ? verdict.reason : REASON_NONE;
     }
     *detail_out = detail_of(peer, reason);
@@ -118,14 +119,18 @@ static bool was_not_asked(const struct exchange *exchange) {
 
 static enum step_result policy(struct exchange *exchange) {
     struct verdict *verdict = &exchange->verdict;
-    judge_policy(exchange, exchange->snapshot, exchange->hostname, verdict, &exchange->application);
+    time_t now = (time_t)(exchange->started_wall_us / 1000000);
+    session_find_stand_in(exchange);
+    struct peer *peer = session_peer(exchange, exchange->snapshot, now);
+    peer_reverify(peer, exchange->hostname->trust, now);
+    judge_policy(exchange, exchange->snapshot, exchange->hostname, peer, verdict, &exchange->application);
     if (verdict->effect != EFFECT_DENY) {
         return STEP_NEXT;
     }
     if (was_not_asked(exchange)) {
         exchange_close_after(exchange);
     }
-    return deny(exchange, verdict->reason, detail_of(exchange->client->peer, verdict->reason));
+    return deny(exchange, verdict->reason, detail_of(peer, verdict->reason));
 }
 
 /* A body whose length is known to be too large is refused before the upstream hears of it; the codec counts the others.
@@ -177,8 +182,10 @@ static enum step_result forward(struct exchange *exchange) {
 const struct step exchange_steps[STEP_COUNT] = {
     [STEP_PIN] = {"pin", PHASE_POLICY, pin},
     [STEP_HOST] = {"host", PHASE_POLICY, host},
+    [STEP_OWN] = {"own", PHASE_POLICY, access_step},
     [STEP_POLICY] = {"policy", PHASE_POLICY, policy},
     [STEP_BODY] = {"body", PHASE_REQUEST_BODY, body},
+    [STEP_SESSION] = {"session", PHASE_POLICY, session_step},
     [STEP_PICK] = {"pick", PHASE_CONNECT, pick},
     [STEP_LINK] = {"link", PHASE_CONNECT, acquire},
     [STEP_FORWARD] = {"forward", PHASE_CONNECT, forward},

@@ -15,6 +15,7 @@
 #include "proxy/client.h"
 #include "proxy/flood.h"
 #include "proxy/observe.h"
+#include "proxy/tokens.h"
 #include "tls/stream_tls.h"
 
 static const struct upstream *const *upstreams_of(const struct snapshot *snapshot) {
@@ -47,6 +48,7 @@ struct worker *worker_new(const struct worker_source *source) {
     worker->loop = source->loop;
     worker->snapshot = snapshot_ref(source->snapshot);
     worker->pool = pool_new(source->loop);
+    worker->tokens = tokens_new(source->loop, source->asker);
     worker->access = source->access;
     worker->audit = source->audit;
     worker->limits = source->limits;
@@ -248,6 +250,7 @@ void worker_free(struct worker **worker_ptr) {
         client_reap(client);
     }
     pool_free(&worker->pool);
+    tokens_free(&worker->tokens);
     loop_timer_free(&worker->drain_timer);
     loop_timer_free(&worker->judge_timer);
     flood_free(&worker->flood);

@@ -139,6 +139,8 @@ static enum jwt_fault check_payload(const json_t *payload, const struct jwt_expe
         !take_time(payload, "exp", &expires_at) || issued_at < 0 || expires_at <= issued_at || !json_is_object(ours) ||
         !slice_eq_str(text_of(payload, "type"), "app"))
         return JWT_MALFORMED;
+    struct slice name = text_of(payload, "common_name");
+    session->common_name = name.len > 0 ? mem_strndup(name.ptr, name.len) : NULL;
     session->issued_at = issued_at;
     session->expires_at = expires_at;
     if (!slice_eq(text_of(payload, "iss"), expected->issuer))
@@ -213,6 +215,7 @@ enum jwt_fault jwt_verify(struct slice token, const struct jwt_expected *expecte
 }
 
 void session_fini(struct session *session) {
+    mem_free(session->common_name);
     cert_unref(&session->certificate);
     cert_list_fini(&session->chain);
     *session = (struct session){.issued_at = 0};

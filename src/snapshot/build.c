@@ -248,6 +248,13 @@ static int build_hostnames(struct builder *builder, struct err *err) {
 
 /* ---- applications, listeners, TLS settings ---- */
 
+void application_tag(const struct conf_application *application, char aud_out[65]) {
+    if (application->aud.text)
+        memcpy(aud_out, application->aud.text, 65);
+    else
+        sha256_hex(slice_of(application->name.text), aud_out);
+}
+
 static int build_application(struct snapshot *snapshot, const struct conf_application *conf, struct err *err) {
     struct application *application = ARENA_NEW(snapshot->common->arena, struct application);
     application->name = conf->name.text;
@@ -256,7 +263,9 @@ static int build_application(struct snapshot *snapshot, const struct conf_applic
     application->options_preflight_bypass = conf->options_preflight_bypass;
     application->deny_message = conf->custom_deny_message.text;
     application->deny_url = conf->custom_non_identity_deny_url.text;
-    sha256_hex(slice_of(conf->name.text), application->aud);
+    application->certificate_session = conf->certificate_session;
+    application->assertion_required = conf->assertion == CONF_ASSERTION_REQUIRED;
+    application_tag(conf, application->aud);
     application->policies = policy_set_new(conf, snapshot->conf, snapshot->common->arena, err);
     if (!application->policies)
         return -1;
@@ -270,6 +279,31 @@ static int build_applications(struct builder *builder, struct err *err) {
             return err_context(err, "application \"%s\"", conf->name.text);
     }
     return 0;
+}
+
+static void mark_application(void *arg, const char *domain, void *value) {
+    bool *has_application = arg;
+    (void)domain, (void)value;
+    *has_application = true;
+}
+
+/* Is it the host of tokens.issuer? */
+static bool is_issuer(const struct builder *builder, const char *name) {
+    struct slice host, issuer = slice_of(builder->conf->tokens.issuer.text);
+    (void)slice_cut(slice_after(issuer, strlen("https://")), '/', &host);
+    (void)slice_cut(host, ':', &host);
+    return slice_eq_nocase(host, slice_of(name));
+}
+
+static void mark_hostnames(struct builder *builder) {
+    const struct snapshot *snapshot = builder->snapshot;
+    for (size_t i = 0; i < snapshot->hostname_count; i++) {
+        struct hostname *hostname = snapshot->hostname_list[i];
+        hostname->serves_access = hostname->trust || is_issuer(builder, hostname->name);
+        if (!hostname->serves_access)
+            application_table_each(snapshot->applications, hostname->name, mark_application, &hostname->serves_access);
+        hostname->serves_access = hostname->serves_access && builder->conf->applications.count > 0;
+    }
 }
 
 static int build_listeners(struct builder *builder, struct err *err) {
@@ -383,6 +417,7 @@ int snapshot_build(struct snapshot *snapshot, const struct resolved *resolved, s
         goto out;
     if (build_applications(&builder, err) < 0 || build_listeners(&builder, err) < 0)
         goto out;
+    mark_hostnames(&builder);
     status = 0;
 out:
     builder_fini(&builder);

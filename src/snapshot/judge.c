@@ -16,7 +16,23 @@ bool judge_host(const struct snapshot *snapshot, const struct hostname *hostname
     return !hostname->is_wildcard || slice_eq(target->host, server_name);
 }
 
+enum judge_reserved judge_reserved(const struct hostname *hostname, const struct target *target) {
+    static const char *const paths[] = {[RESERVED_CERTS] = "/cdn-cgi/access/certs",
+                                        [RESERVED_IDENTITY] = "/cdn-cgi/access/get-identity",
+                                        [RESERVED_LOGOUT] = "/cdn-cgi/access/logout"};
+    for (unsigned i = RESERVED_CERTS; hostname->serves_access && i <= RESERVED_LOGOUT; i++)
+        if (slice_eq_str(target->route_path, paths[i]))
+            return (enum judge_reserved)i;
+    return RESERVED_NONE;
+}
+
 /* ---- a request ---- */
+
+const struct application *judge_application(const struct snapshot *snapshot, struct slice server_name,
+                                            const struct target *target) {
+    struct slice host = target->host.len ? target->host : server_name;
+    return application_table_find(snapshot->applications, host, target->route_path);
+}
 
 static void trace_verdict(struct trace *trace, const struct verdict *verdict, const struct verify_report *report) {
     if (verdict->report_only)
@@ -54,7 +70,7 @@ void judge_request(const struct snapshot *snapshot, const struct hostname *hostn
                    const struct target *target, const struct facts *facts, struct trace *trace,
                    struct verdict *verdict_out, const struct application **application_out) {
     struct slice host = target->host.len ? target->host : server_name;
-    const struct application *application = application_table_find(snapshot->applications, host, target->route_path);
+    const struct application *application = judge_application(snapshot, server_name, target);
     *application_out = application;
     if (application) {
         trace_add(trace, "application", TRACE_YES, "\"%s\" (%s) covers " SLICE_FMT SLICE_FMT, application->name,
@@ -201,6 +217,12 @@ static void judge_steps(const struct snapshot *snapshot, const struct question *
     if (is_refused_by_parser(asked, answer, trace))
         return;
     INVARIANT(judge_host(snapshot, answer->hostname, host, true, &asked->target));
+    if (judge_reserved(answer->hostname, &asked->target) != RESERVED_NONE) {
+        answer->verdict = (struct verdict){.effect = EFFECT_ALLOW, .decision = "default"};
+        answer->status = 200;
+        trace_add(trace, "verdict", TRACE_YES, "answered by sallyport itself, whoever asks");
+        return;
+    }
     struct identity *identity = leaf ? identity_new(leaf, &answer->report) : NULL;
     judge_asked(snapshot, question, asked, identity, answer, trace);
     identity_free(&identity);

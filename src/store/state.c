@@ -25,11 +25,13 @@ char *state_directory(const char *configured) {
     return first.len > 0 ? mem_strndup(first.ptr, first.len) : mem_strdup(DEFAULT_DIRECTORY);
 }
 
-static int make_one(const char *path, struct err *err) {
+static int refuse_to_make(const char *path, struct err *err) {
+    return err_set(err, "state_dir: %s cannot be made: %s; set state_dir to a directory of this account", path,
+                   strerror(errno));
+}
+
+static int check_one(const char *path, struct err *err) {
     struct stat st;
-    if (mkdir(path, 0700) != 0 && errno != EEXIST)
-        return err_set(err, "state_dir: %s cannot be made: %s; set state_dir to a directory of this account", path,
-                       strerror(errno));
     if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
         return err_set(err, "state_dir: %s is not a directory", path);
     if (st.st_mode & (S_IWGRP | S_IWOTH))
@@ -39,6 +41,27 @@ static int make_one(const char *path, struct err *err) {
         return err_set(err, "state_dir: %s cannot be written to: %s; set state_dir to a directory of this account",
                        path, strerror(errno));
     return 0;
+}
+
+static int make_one(const char *path, struct err *err) {
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        return refuse_to_make(path, err);
+    return check_one(path, err);
+}
+
+int state_check(const char *directory, const char *part, struct err *err) {
+    struct stat st;
+    char *path = path_join(directory, part), *parent = path_directory(directory);
+    int result = 0;
+    if (stat(path, &st) == 0)
+        result = check_one(directory, err) == 0 ? check_one(path, err) : -1;
+    else if (stat(directory, &st) == 0)
+        result = check_one(directory, err);
+    else if (access(parent, W_OK | X_OK) != 0)
+        result = refuse_to_make(directory, err);
+    mem_free(parent);
+    mem_free(path);
+    return result;
 }
 
 int state_make(const char *directory, const char *part, struct err *err) {

@@ -44,6 +44,16 @@ struct peer *peer_capture(struct handshake *handshake, const SSL *ssl) {
     return peer;
 }
 
+struct peer *peer_stand_in(struct cert *leaf, const struct cert_list *sent) {
+    struct peer *peer = NEW(struct peer);
+    *peer = (struct peer){.tls_version = "", .cipher = "", .leaf = cert_ref(leaf)};
+    for (size_t i = 0; i < sent->count; i++) {
+        cert_list_add(&peer->sent, sent->items[i]);
+    }
+    verify_none(&peer->report);
+    return peer;
+}
+
 const struct identity *peer_identity(struct peer *peer) {
     if (!peer->identity && peer->leaf) {
         peer->identity = identity_new(peer->leaf, &peer->report);

@@ -61,10 +61,15 @@ class Gateway:
         self.write(config)
 
     def write(self, config):
-        """The listener, two workers, the logs and an admin socket are added unless the configuration has its own."""
+        """The listener, two workers, the logs, an admin socket and where keys are kept are added unless the configuration
+        has its own."""
         text = config
         if not re.search(r"^workers:", config, re.M):
             text = "workers: 2\n" + text
+        if not re.search(r"^state_dir:", config, re.M):
+            text = "state_dir: state\n" + text
+        if not re.search(r"^tokens:", config, re.M):
+            text = "tokens: {algorithm: ES256}\n" + text  # an RSA key takes its time to be made
         if not re.search(r"^listeners:", config, re.M):
             text = "listeners:\n  - address: 127.0.0.1:0\n" + text
         if not re.search(r"^log:", config, re.M):

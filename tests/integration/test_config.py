@@ -95,7 +95,7 @@ KEYS = [
 ]
 
 # What this version does not do yet, and says so.
-LATER = ["proxy_protocol", "trusted_forwarders=['10.0.0.0/8']", "upstream=https://127.0.0.1:3000", "session_duration", "regex",
+LATER = ["proxy_protocol", "trusted_forwarders=['10.0.0.0/8']", "upstream=https://127.0.0.1:3000", "regex",
          "balance", "health", "upstreams[0].tls", "retries"]
 
 

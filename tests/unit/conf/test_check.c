@@ -340,12 +340,12 @@ START_TEST(what_comes_later_is_refused_and_never_ignored) {
         {OPEN_HOST(
              "") "ca_bundles: [{name: b, file: b.pem, associated_hostnames: [a.test], ocsp: off, crl: {urls: []}}]\n",
          ""},
-        {OPEN_HOST("") BUNDLE "applications: [{name: p, domain: a.test, session_duration: 24h, custom_deny_url: "
+        {OPEN_HOST("") BUNDLE "applications: [{name: p, domain: a.test, custom_deny_url: "
                               "no, policies: [{name: x, decision: allow, include: "
                               "[{common_name: {regex: '^a$'}}]}]}]\n",
-         "f:4:42: applications[0].session_duration: not supported yet\nf:4:65: applications[0].custom_deny_url: "
+         "f:4:42: applications[0].custom_deny_url: "
          "not supported yet\n"
-         "f:4:149: applications[0].policies[0].include[0].common_name.regex: not supported yet\n"},
+         "f:4:126: applications[0].policies[0].include[0].common_name.regex: not supported yet\n"},
         {LEAST "upstreams: [{name: u, servers: ['h:1'], balance: least_conn, health: {}, tls: {}, retries: 1}]\n",
          "f:4:20: warning: upstream 'u' is unused\nf:4:41: upstreams[0].balance: not supported yet\nf:4:62: "
          "upstreams[0].health: not supported yet\n"
