@@ -155,6 +155,8 @@ def swap(gateway, crl, path, count):
             return f'"number":"{number}"'.encode() in tail
         wait_until(is_in_force, f"list {number} is in force", 60)
         took.append(time.monotonic() - start)
+        if took[-1] > 2:
+            print(f"list {number} was in force after {took[-1]:.2f} s, load {os.getloadavg()[0]:.1f}", flush=True)
     return took
 
 
@@ -192,6 +194,9 @@ def run(options, directory):
         finally:
             stop.touch()
             loader.wait()
+            for line in gateway.errors().splitlines():
+                if " info " not in line:
+                    print(line)
 
 
 def measure(options, gateway, crl, path, stop, loader):

@@ -17,7 +17,7 @@ from pki import CA, now
 from test_http_upgrade import echoing, switch
 
 # A changed CRL is in force within this (product 3); a sanitizer's slowness is not what is measured.
-IN_FORCE = 3.0 if "SALLYPORT_PATIENCE" not in os.environ else 10.0  # 2 s, and a busy machine
+IN_FORCE = 2.0 if "SALLYPORT_PATIENCE" not in os.environ else 10.0
 CONNECTIONS = 8
 
 
