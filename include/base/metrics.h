@@ -36,6 +36,7 @@
     X(CRL_NEXT_UPDATE, GAUGE, "sallyport_crl_next_update_seconds", "ca_bundle", "Earliest nextUpdate of the bundle's CRLs, Unix time.") \
     X(CRL_ENTRIES, GAUGE, "sallyport_crl_entries", "ca_bundle", "Revoked certificates on the bundle's CRLs.") \
     X(CRL_REFRESH, COUNTER, "sallyport_crl_refresh_total", "ca_bundle,result", "CRL files read after a change: ok, unchanged, older or unusable.") \
+    X(OCSP, COUNTER, "sallyport_ocsp_answers_total", "result", "Answers of OCSP responders: good, revoked, unknown or failed.") \
     X(ALERTS, COUNTER, "sallyport_alerts_total", "alert_type,result", "Alerts posted to webhooks: sent, retried or failed.") \
     X(CRL_FETCH, COUNTER, "sallyport_crl_fetch_total", "ca_bundle,result", "CRLs asked for: ok, unchanged, refused (not usable, or older) or failed.") \
     X(CRL_FETCH_SUCCESS, GAUGE, "sallyport_crl_fetch_success_seconds", "ca_bundle,source", "When the URL last gave its list, or said that it is the newest, Unix time; 0: never.") \

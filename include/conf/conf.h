@@ -109,6 +109,9 @@ enum conf_eku { CONF_EKU_CLIENT_AUTH, CONF_EKU_ANY };
 enum conf_crl_require { CONF_CRL_IF_PRESENT, CONF_CRL_LEAF, CONF_CRL_CHAIN };
 enum conf_crl_on_expired { CONF_CRL_DENY, CONF_CRL_ALLOW, CONF_CRL_GRACE };
 
+enum conf_ocsp { CONF_OCSP_OFF, CONF_OCSP_LEAF, CONF_OCSP_CHAIN };
+enum conf_unavailable { CONF_UNAVAILABLE_DENY, CONF_UNAVAILABLE_ALLOW };
+
 struct conf_crl {
     conf_files files;           /* as configured; only in the file */
     struct conf_file directory; /* absent: none; neither content nor digest */
@@ -131,6 +134,9 @@ struct conf_ca_bundle {
     bool partial_chain;
     bool allow_sha1;
     struct conf_crl crl;
+    enum conf_ocsp ocsp;
+    enum conf_unavailable on_unavailable;
+    struct conf_text ocsp_url;
 };
 
 enum conf_client_certificate {

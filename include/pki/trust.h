@@ -18,6 +18,10 @@ enum trust_eku { TRUST_EKU_CLIENT_AUTH, TRUST_EKU_SERVER_AUTH, TRUST_EKU_ANY };
 enum crl_require { CRL_NEVER, CRL_IF_PRESENT, CRL_LEAF, CRL_CHAIN };
 enum crl_on_expired { CRL_DENY, CRL_ALLOW, CRL_GRACE };
 
+/* About which certificates of a chain a responder is asked: none, the leaf, all but the anchor. Not by verify_chain().
+ */
+enum trust_ocsp { TRUST_OCSP_OFF, TRUST_OCSP_LEAF, TRUST_OCSP_CHAIN };
+
 struct trust_bundle {
     const char *name;
     struct cert_list
@@ -32,7 +36,9 @@ struct trust_bundle {
     enum crl_require crl_require;
     enum crl_on_expired crl_on_expired;
     long crl_grace_seconds;
-    struct crl **crls; /* all CRLs of the bundle; several of one issuer are united */
+    enum trust_ocsp ocsp;
+    bool ocsp_may_be_missing; /* no answer lets a certificate pass */
+    struct crl **crls;        /* all CRLs of the bundle; several of one issuer are united */
     size_t crl_count;
     const struct crl_refusal
         *crl_refusals; /* lists that could not be used: their CAs get crl_invalid where a list is asked for */
@@ -49,6 +55,13 @@ struct trust *trust_ref(struct trust *trust);
 void trust_unref(struct trust **trust);
 size_t trust_bundle_count(const struct trust *trust);
 const char *trust_bundle_name(const struct trust *trust, size_t index);
+struct trust_ocsp_rule {
+    enum trust_ocsp ocsp; /* the most that one of the bundles asks for */
+    bool may_be_missing;  /* all of those that ask say so */
+    size_t bundle;        /* the first that asks for most */
+};
+/* What the bundles (bits, as in verify_report) ask for together: what one lets pass, another may not. */
+struct trust_ocsp_rule trust_ocsp_rule(const struct trust *trust, uint64_t bundles);
 /* SHA-256 over the set of bundles: certificates and options, not CRLs. What a session is bound to (sec-01). */
 const uint8_t *trust_id(const struct trust *trust);
 /* SHA-256 over trust_id and the digests of all CRLs: equal means that only time can change a verdict. */

@@ -47,6 +47,8 @@ void verify_chain(const struct trust *trust, const struct cert *leaf, const stru
 /* The report of a hostname without CA bundle, or of a client that presented nothing. */
 void verify_none(struct verify_report *report_out);
 void verify_report_fini(struct verify_report *report);
+/* A responder says that a certificate of the chain, which verified, is revoked. */
+void verify_report_revoke(struct verify_report *report, time_t revoked_at, int revocation_reason, int depth);
 /* Can time alone have changed the verdict since? (notAfter, a CRL's nextUpdate, notBefore of a not-yet-valid one) */
 bool verify_is_current(const struct verify_report *report, time_t now);
 

@@ -9,6 +9,7 @@
 #include "base/id.h"
 #include "http/codec.h"
 #include "proxy/client.h"
+#include "proxy/statuses.h"
 #include "proxy/tokens.h"
 #include "snapshot/judge.h"
 #include "upstream/link.h"
@@ -80,6 +81,7 @@ struct exchange {
     bool continue_sent;           /* the client has seen 100 Continue */
     bool response_ended;          /* the response is complete in the codec */
     struct token_wait token_wait; /* session */
+    struct status_wait status_wait;
     struct loop_timer *expect_timer; /* an upstream that ignores Expect: 100-continue */
     struct loop_task reap;
 };

@@ -27,6 +27,7 @@ struct worker {
     size_t client_count;
     struct limit_table *limits; /* of the whole gateway */
     unsigned index;             /* of this worker in it */
+    struct statuses *statuses;  /* what OCSP responders say */
     struct flood *flood;        /* what the audit log is spared */
     bool draining;
     void (*drained)(void *arg); /* when draining and the last client is gone */

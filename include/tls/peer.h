@@ -39,6 +39,8 @@ const struct identity *peer_identity(struct peer *peer);
  * verdict; cheap otherwise. trust NULL: the hostname has no CA bundle any more; the report becomes
  * CERTIFICATE_UNTRUSTED (or MISSING). */
 void peer_reverify(struct peer *peer, const struct trust *trust, time_t now);
+/* What a responder says (verify_report_revoke); holds until trust changes or the connection ends. */
+void peer_revoke(struct peer *peer, time_t revoked_at, int revocation_reason, int depth);
 void peer_free(struct peer **peer);
 
 #endif

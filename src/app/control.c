@@ -103,6 +103,7 @@ static void on_message(void *arg, struct ipc_message *message) {
 static void control_fini(struct control *control) {
     if (control->channel)
         channel_flush(control->channel, FLUSH_MS);
+    ocsp_desk_free(&control->ocsp_desk);
     expiry_watch_free(&control->expiry_watch);
     crl_watch_free(&control->crl_watch);
     ask_stop(control);
@@ -138,7 +139,8 @@ static int control_run(struct control *control, struct err *err) {
     if (!control->crl_watch)
         return -1;
     control->expiry_watch = expiry_watch_new(control->loop, err);
-    if (!control->expiry_watch)
+    control->ocsp_desk = ocsp_desk_new(control->loop, err);
+    if (!control->expiry_watch || !control->ocsp_desk)
         return -1;
     control->channel = channel_open(control->loop, PROCESS_CHANNEL_FD, on_message, on_closed, control);
     loop_run(control->loop);

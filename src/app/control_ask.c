@@ -14,6 +14,9 @@ static void on_asked(void *arg, struct ask_question *question) {
     case ASK_SIGN:
         tokens_answer(asking->control, question);
         break;
+    case ASK_OCSP:
+        ocsp_desk_answer(asking->control->ocsp_desk, question);
+        break;
     default:
         ask_question_refuse(&question);
     }

@@ -239,6 +239,7 @@ static void commit(struct control *control, struct change *change) {
     snapshot_publish_metrics(control->snapshot);
     const struct crl_view in_force = {control->conf, &control->resolved, control->in_force.number};
     crl_watch_set(control->crl_watch, &in_force, control->logs.audit.sink, change->kind != CHANGE_CRLS);
+    ocsp_desk_set(control->ocsp_desk, control->conf, control->snapshot);
     expiry_watch_set(control->expiry_watch, control->conf, &control->resolved, control->in_force.number,
                      control->logs.audit.sink);
     report_success(control, change);

@@ -14,6 +14,7 @@
 #include "app/expiry_watch.h"
 #include "app/generation.h"
 #include "app/logs.h"
+#include "app/ocsp_desk.h"
 #include "base/logpipe.h"
 #include "ipc/ask.h"
 #include "snapshot/snapshot.h"
@@ -79,6 +80,7 @@ struct control {
     struct resolved waiting_crls;
     struct crl_watch *crl_watch;
     struct expiry_watch *expiry_watch;
+    struct ocsp_desk *ocsp_desk;
     struct ticket_keys *keys; /* for the proof only */
     struct logs logs;
     bool are_logs_open;

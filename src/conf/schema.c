@@ -36,6 +36,8 @@ static const struct choice session_tickets[] = {{"stateful", CONF_SESSION_TICKET
 static const struct choice ekus[] = {{"client_auth", CONF_EKU_CLIENT_AUTH, false}, {"any", CONF_EKU_ANY, false}, {NULL, 0, false}};
 static const struct choice crl_requires[] = {{"if_present", CONF_CRL_IF_PRESENT, false}, {"leaf", CONF_CRL_LEAF, false},
     {"chain", CONF_CRL_CHAIN, false}, {NULL, 0, false}};
+static const struct choice ocsps[] = {{"off", CONF_OCSP_OFF, false}, {"leaf", CONF_OCSP_LEAF, false}, {"chain", CONF_OCSP_CHAIN, false}, {NULL, 0, false}};
+static const struct choice unavailables[] = {{"deny", CONF_UNAVAILABLE_DENY, false}, {"allow", CONF_UNAVAILABLE_ALLOW, false}, {NULL, 0, false}};
 static const struct choice certificate_modes[] = {{"off", CONF_CLIENT_CERTIFICATE_OFF, false}, {"request", CONF_CLIENT_CERTIFICATE_REQUEST, false},
     {"require", CONF_CLIENT_CERTIFICATE_REQUIRE, false}, {NULL, 0, false}};
 static const struct choice forwardings[] = {{"off", CONF_FORWARDING_OFF, false}, {"first_request", CONF_FORWARDING_FIRST_REQUEST, false},
@@ -186,8 +188,12 @@ static const struct field ca_bundle_fields[] = {
         .doc = "true: an intermediate in the file is an anchor by itself."),
     ROW(conf_ca_bundle, allow_sha1, .name = "allow_sha1", .type = FIELD_BOOL, .fallback = "false", .doc = "true: signatures with SHA-1 count. Warned about."),
     ROW(conf_ca_bundle, crl, .name = "crl", .type = FIELD_OBJECT, .object = &crl_type, .doc = "Revocation."),
-    LATER("ocsp", "OCSP for client certificates: `off`, `leaf`, `chain`.", .fallback = "off", .example = "leaf"),
-    LATER("on_unavailable", "What an OCSP responder that does not answer means: `deny` or `allow`.", .example = "deny"),
+    ROW(conf_ca_bundle, ocsp, .name = "ocsp", .type = FIELD_ENUM, .choices = ocsps, .fallback = "off",
+        .doc = "Whether responders are asked (OCSP) about client certificates that verify: never, about the leaf, about all but the anchor."),
+    ROW(conf_ca_bundle, on_unavailable, .name = "on_unavailable", .type = FIELD_ENUM, .choices = unavailables, .fallback = "deny",
+        .doc = "What it means when no responder answers in time."),
+    ROW(conf_ca_bundle, ocsp_url, .name = "ocsp_url", .type = FIELD_TEXT, .max = 2048,
+        .doc = "The responder. Default: the one that the certificate itself names.", .example = "http://ocsp.example.test"),
     END};
 static const struct object_type ca_bundle_type = {"CA bundle", "CA bundles", sizeof(struct conf_ca_bundle), true, NULL, ca_bundle_fields};
 

@@ -100,6 +100,8 @@ static void hash_bundle(EVP_MD_CTX *hash, struct bundle *bundle) {
                          o->crl_require,
                          o->crl_on_expired,
                          o->crl_grace_seconds,
+                         o->ocsp,
+                         o->ocsp_may_be_missing,
                          (int64_t)strlen(bundle->name),
                          (int64_t)bundle->certs.count};
     INVARIANT(EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1);
@@ -242,6 +244,21 @@ size_t trust_bundle_count(const struct trust *trust) { return trust->count; }
 const char *trust_bundle_name(const struct trust *trust, size_t index) {
     INVARIANT(index < trust->count);
     return trust->bundles[index].name;
+}
+
+struct trust_ocsp_rule trust_ocsp_rule(const struct trust *trust, uint64_t bundles) {
+    struct trust_ocsp_rule rule = {TRUST_OCSP_OFF, true, 0};
+    for (size_t i = 0; i < trust->count; i++) {
+        const struct trust_bundle *options = &trust->bundles[i].options;
+        if (!(bundles >> i & 1) || options->ocsp == TRUST_OCSP_OFF)
+            continue;
+        rule.may_be_missing = rule.may_be_missing && options->ocsp_may_be_missing;
+        if (options->ocsp > rule.ocsp) {
+            rule.ocsp = options->ocsp;
+            rule.bundle = i;
+        }
+    }
+    return rule;
 }
 
 const uint8_t *trust_id(const struct trust *trust) { return ready(trust)->id; }

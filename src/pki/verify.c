@@ -457,6 +457,20 @@ static void set_verified_text(struct verify_report *report) {
         (void)snprintf(report->verified_text, sizeof(report->verified_text), "SUCCESS");
 }
 
+void verify_report_revoke(struct verify_report *report, time_t revoked_at, int revocation_reason, int depth) {
+    char when[CLOCK_TEXT_SIZE];
+    report->reason = REASON_CERTIFICATE_REVOKED;
+    report->faults |= 1ull << REASON_CERTIFICATE_REVOKED;
+    report->openssl_error = X509_V_ERR_CERT_REVOKED;
+    report->bundles = 0;
+    report->depth = depth;
+    report->revoked_at = revoked_at;
+    report->revocation_reason = revocation_reason;
+    (void)snprintf(report->detail, sizeof(report->detail), "%s was revoked on %s, says its OCSP responder",
+                   depth == 0 ? "certificate" : "a CA certificate of the chain", clock_format(revoked_at, when));
+    set_verified_text(report);
+}
+
 /* question: leaf, untrusted, now, trace. */
 static void judge_bundles(const struct trust *trust, const struct judgement *question, struct verify_cache *cache,
                           struct verify_report *report_out) {

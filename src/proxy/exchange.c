@@ -159,6 +159,7 @@ void exchange_finish(struct exchange *exchange, enum ending_who who) {
     exchange->is_finished = true;
     exchange->ending_who = who;
     exchange->step = STEP_COUNT;
+    status_wait_cancel(&exchange->status_wait);
     loop_timer_free(&exchange->expect_timer);
     token_wait_cancel(&exchange->token_wait);
     if (exchange->link) {

@@ -2,7 +2,7 @@
  * exchange_priv: what the driver (exchange.c), the steps (steps.c) and the relay (relay.c) share. Nobody else includes
  * it, but for the unit tests.
  *
- *   pin -> host -> own -> policy -> body -> session -> pick -> link -> forward -> bytes both ways -> the end
+ *   pin -> host -> own -> status -> policy -> body -> session -> pick -> link -> forward -> bytes both ways -> the end
  *                                                       ^       ^                       |
  *   steps.c, access.c, steps.c, session.c               |       fresh link              relay.c        exchange.c
  *                                                       other endpoint <-- a failed link
@@ -22,6 +22,7 @@ enum step_id {
     STEP_PIN,
     STEP_HOST,
     STEP_OWN,
+    STEP_STATUS,
     STEP_POLICY,
     STEP_BODY,
     STEP_SESSION,
@@ -84,6 +85,10 @@ struct brought_token *session_check(const struct exchange *exchange, struct slic
 
 /* Answers what is under /cdn-cgi/access/. */
 enum step_result access_step(struct exchange *exchange);
+/* ---- status.c ---- */
+
+/* What OCSP says of the certificate, where its bundle wants to know. */
+enum step_result status_step(struct exchange *exchange);
 
 /* ---- relay.c ---- */
 

@@ -120,7 +120,6 @@ static bool was_not_asked(const struct exchange *exchange) {
 static enum step_result policy(struct exchange *exchange) {
     struct verdict *verdict = &exchange->verdict;
     time_t now = (time_t)(exchange->started_wall_us / 1000000);
-    session_find_stand_in(exchange);
     struct peer *peer = session_peer(exchange, exchange->snapshot, now);
     peer_reverify(peer, exchange->hostname->trust, now);
     judge_policy(exchange, exchange->snapshot, exchange->hostname, peer, verdict, &exchange->application);
@@ -183,6 +182,7 @@ const struct step exchange_steps[STEP_COUNT] = {
     [STEP_PIN] = {"pin", PHASE_POLICY, pin},
     [STEP_HOST] = {"host", PHASE_POLICY, host},
     [STEP_OWN] = {"own", PHASE_POLICY, access_step},
+    [STEP_STATUS] = {"status", PHASE_POLICY, status_step},
     [STEP_POLICY] = {"policy", PHASE_POLICY, policy},
     [STEP_BODY] = {"body", PHASE_REQUEST_BODY, body},
     [STEP_SESSION] = {"session", PHASE_POLICY, session_step},

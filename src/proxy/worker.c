@@ -53,6 +53,7 @@ struct worker *worker_new(const struct worker_source *source) {
     worker->audit = source->audit;
     worker->limits = source->limits;
     worker->index = source->index;
+    worker->statuses = statuses_new(source->loop, source->asker);
     limit_table_join(worker->limits, worker->index);
     worker->flood = flood_new(source->loop, on_left_out, worker);
     list_init(&worker->clients);
@@ -249,6 +250,7 @@ void worker_free(struct worker **worker_ptr) {
         client_close(client, true);
         client_reap(client);
     }
+    statuses_free(&worker->statuses);
     pool_free(&worker->pool);
     tokens_free(&worker->tokens);
     loop_timer_free(&worker->drain_timer);

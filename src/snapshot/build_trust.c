@@ -81,6 +81,18 @@ static enum crl_on_expired on_expired_of(enum conf_crl_on_expired on_expired) {
     return CRL_DENY;
 }
 
+static enum trust_ocsp ocsp_of(enum conf_ocsp ocsp) {
+    switch (ocsp) {
+    case CONF_OCSP_LEAF:
+        return TRUST_OCSP_LEAF;
+    case CONF_OCSP_CHAIN:
+        return TRUST_OCSP_CHAIN;
+    case CONF_OCSP_OFF:
+        break;
+    }
+    return TRUST_OCSP_OFF;
+}
+
 static int collect_bundle_crls(struct builder *builder, size_t index, struct trust_bundle *bundle, struct err *err) {
     const struct conf_crl *conf = &builder->conf->ca_bundles.items[index].crl;
     size_t count = 0;
@@ -108,6 +120,8 @@ int builder_bundle(struct builder *builder, size_t index, struct err *err) {
                                     .extended_key_usage = eku_of(conf->extended_key_usage),
                                     .partial_chain = conf->partial_chain,
                                     .allow_sha1 = conf->allow_sha1,
+                                    .ocsp = ocsp_of(conf->ocsp),
+                                    .ocsp_may_be_missing = conf->on_unavailable == CONF_UNAVAILABLE_ALLOW,
                                     .crl_require = require_of(conf->crl.require),
                                     .crl_on_expired = on_expired_of(conf->crl.on_expired),
                                     .crl_grace_seconds = (long)(conf->crl.grace_ms / 1000)};

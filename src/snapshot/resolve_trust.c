@@ -11,6 +11,7 @@
 #include "pki/keypair.h"
 #include "pki/trust.h"
 #include "resolve_priv.h"
+#include "store/fetch.h"
 
 /* ---- CA bundles ---- */
 
@@ -108,6 +109,16 @@ static void prove_bundle(struct resolving *r, const struct conf_ca_bundle *bundl
     trust_unref(&trust);
 }
 
+static void check_responder(struct resolving *r, const struct conf_ca_bundle *bundle, const char *who) {
+    struct err err;
+    if (!bundle->ocsp_url.text)
+        return;
+    if (fetch_check_url(bundle->ocsp_url.text, &err) < 0)
+        conf_error(r->messages, bundle->ocsp_url.pos, "%s: ocsp_url: %s", who, err.text);
+    else if (bundle->ocsp == CONF_OCSP_OFF)
+        conf_warning(r->messages, bundle->ocsp_url.pos, "%s: ocsp_url has no effect while ocsp is off", who);
+}
+
 void resolve_bundle(struct resolving *r, struct conf_ca_bundle *bundle) {
     const char *who = arena_printf(r->conf->arena, "CA bundle '%s'", bundle->name.text ? bundle->name.text : "");
     struct loaded_chain *chain = resolve_certificates(r, &bundle->file, who, true);
@@ -121,6 +132,7 @@ void resolve_bundle(struct resolving *r, struct conf_ca_bundle *bundle) {
     if (check_cas(r, bundle, &chain->certs, who))
         prove_bundle(r, bundle, &chain->certs, crls, count, who);
     warn_digests(r, bundle, &chain->certs, who);
+    check_responder(r, bundle, who);
     resolve_note_anchors(r, bundle, &chain->certs);
     resolve_warn_dates(r, &chain->certs, bundle->file.path.pos, who);
     for (size_t i = 0; i < count; i++)

@@ -103,6 +103,11 @@ void peer_reverify(struct peer *peer, const struct trust *trust, time_t now) {
     peer->revision++;
 }
 
+void peer_revoke(struct peer *peer, time_t revoked_at, int revocation_reason, int depth) {
+    verify_report_revoke(&peer->report, revoked_at, revocation_reason, depth);
+    peer->revision++;
+}
+
 void peer_free(struct peer **peer_ptr) {
     struct peer *peer = *peer_ptr;
     *peer_ptr = NULL;

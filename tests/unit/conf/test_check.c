@@ -334,9 +334,6 @@ START_TEST(what_comes_later_is_refused_and_never_ignored) {
         {"listeners: [{address: '*:1', proxy_protocol: off, trusted_forwarders: []}]\n"
          "hostnames: [{name: a.test, certificate: c, private_key: k, upstream: builtin:whoami, public: true}]\n",
          ""},
-        {OPEN_HOST("") "ca_bundles: [{name: b, file: b.pem, associated_hostnames: [a.test], ocsp: leaf, crl: "
-                       "{directory: d, urls: ['http://x/']}}]\n",
-         "f:3:69: ca_bundles[0].ocsp: not supported yet\n"},
         {OPEN_HOST(
              "") "ca_bundles: [{name: b, file: b.pem, associated_hostnames: [a.test], ocsp: off, crl: {urls: []}}]\n",
          ""},

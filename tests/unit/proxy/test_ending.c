@@ -87,7 +87,8 @@ START_TEST(a_failed_link_has_a_status) {
 END_TEST
 
 START_TEST(the_steps_are_in_the_order_of_the_house) {
-    static const char *const order[] = {"pin", "host", "own", "policy", "body", "session", "pick", "link", "forward"};
+    static const char *const order[] = {"pin",  "host",    "own",  "status", "policy",
+                                        "body", "session", "pick", "link",   "forward"};
     for (int i = 0; i < STEP_COUNT; i++) {
         ck_assert_str_eq(exchange_steps[i].name, order[i]);
         ck_assert_ptr_nonnull(exchange_steps[i].run);
