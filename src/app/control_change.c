@@ -141,11 +141,11 @@ static int load(struct control *control, enum change_kind kind, struct err *err)
     uint64_t number = control->last_number + 1;
     change_init(&change, kind);
     if (read_files(control, &change, err) != 0 || prove(control, &change, number, err) != 0 ||
-        tokens_prepare(&change, err) != 0) {
+        tokens_prepare(&change, err) != 0 || crl_fetch_prepare(change.conf, err) != 0) {
         change_fini(&change);
         return 2;
     }
-    if (crl_fetch_prepare(change.conf, err) != 0 || open_outside(control, &change, err) != 0) {
+    if (open_outside(control, &change, err) != 0) {
         change_fini(&change);
         return 1;
     }

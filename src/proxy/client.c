@@ -517,6 +517,9 @@ struct client *client_open(struct worker *worker, const struct worker_listener *
 }
 
 void client_drain(struct client *client) {
+    if (client->is_closed) { /* in this very turn: its timer is gone, it is reaped at the end */
+        return;
+    }
     switch (client->state) {
     case CLIENT_HANDSHAKE:
         client->drain_by_ms = now_of(client) + LAST_HANDSHAKE_MS;

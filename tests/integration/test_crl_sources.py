@@ -4,7 +4,6 @@ The server of lists is on loopback, which is fetched from only because `fetch.pr
 """
 import hashlib
 import json
-import os
 
 import pytest
 
@@ -217,9 +216,8 @@ def test_a_redirect_to_a_listed_host_is_followed(world, server, gateway_of):
 
 def test_a_state_directory_that_cannot_be_is_an_error_that_says_so(world, tmp_path):
     (tmp_path / "file").write_text("")
-    text = world.config({"urls": ["http://crl.example.test/x.crl"]}, state_dir=str(tmp_path / "file"))
-    result = run("run", "-c", Gateway(tmp_path, text).config, cwd=tmp_path)
-    assert result.returncode == 1 and f"state_dir: {tmp_path}/file is not a directory" in result.stderr
+    text = world.config({"urls": ["http://crl.example.test/x.crl"]}, state_dir=str(tmp_path / "file"), applications=None)
+    assert f"state_dir: {tmp_path}/file is not a directory" in refused_start(tmp_path, text)
     assert "only http and https" in refused_start(tmp_path, world.config({"urls": ["ldap://crl.example.test/x"]}))
 
 
@@ -255,7 +253,7 @@ def test_sec_29_age_is_told_in_log_audit_and_metrics(world, gateway_of):
     logged(gateway, "is past 80 % of its life")
     assert gateway.metric("sallyport_crl_life_used_percent", ca_bundle="clients") == 80
     assert gateway.metric("sallyport_crl_refresh_total", ca_bundle="clients", result="ageing") == 1
-    assert os.environ.get("STATE_DIRECTORY") is None and not (world.directory / "state").exists()  # nothing is fetched
+    assert not (world.directory / "state" / "crls").exists()  # nothing is fetched
 
 
 # `sallyport crls` ----------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "conf/document.h"
 #include "snapshot/crl_files.h"
@@ -350,13 +351,15 @@ START_TEST(a_change_that_leaves_no_trace_is_found_after_a_while) {
         make_crl(&other_ca, one, "9", 0, &second);
     }
     ck_assert_uint_eq(first.len, second.len);
+    int64_t written_us = clock_mono_us();
     int fd = open("b.crl", O_WRONLY | O_TRUNC);
     ck_assert_int_eq(pwrite(fd, sbuf_slice(&first).ptr, first.len, 0), (ssize_t)first.len);
     const struct crl_look look = crl_files_look(files, &in_force, &fresh);
+    bool is_same_tick = clock_mono_us() - written_us < 15000; /* a busy machine may take longer */
     ck_assert(look.is_changed);
     ck_assert_int_eq(pwrite(fd, sbuf_slice(&second).ptr, second.len, 0), (ssize_t)second.len);
     close(fd);
-    ck_assert(!look.is_settled); /* so that the caller comes back */
+    ck_assert(!look.is_settled || !is_same_tick); /* so that the caller comes back */
     resolved_fini(&in_force);
     in_force = fresh;
     crl_files_set(files, &in_force);
