@@ -15,6 +15,7 @@
 #include "app/generation.h"
 #include "app/logs.h"
 #include "app/ocsp_desk.h"
+#include "app/signer.h"
 #include "base/logpipe.h"
 #include "ipc/ask.h"
 #include "snapshot/snapshot.h"
@@ -125,7 +126,6 @@ void tokens_stop(struct control *control);
 /* Opens, or makes, what is needed to sign for this configuration. */
 MUST_CHECK int tokens_prepare(struct change *change, struct err *err);
 void tokens_commit(struct control *control, struct change *change);
-void signer_free(struct signer **signer);
 /* A line was opened: says the keys. */
 void tokens_greet(struct asking *asking);
 void tokens_answer(struct control *control, struct ask_question *question);
