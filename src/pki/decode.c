@@ -14,26 +14,30 @@
 
 /* ---- certificates ---- */
 
-static X509 *x509_in(OSSL_LIB_CTX *context, struct slice der, size_t *size_out) {
-    const unsigned char *at = (const unsigned char *)der.ptr;
-    X509 *x509 = X509_new_ex(context, NULL);
-    if (x509 && !d2i_X509(&x509, &at, (long)der.len))
-        x509 = NULL; /* it was freed */
-    *size_out = (size_t)((const char *)at - der.ptr);
-    return x509;
+/* Not d2i_X509(): of a certificate that was made beforehand it may look at the extensions too, and leave it to the
+ * caller when they are malformed. That is for verification to judge. */
+static X509 *narrow_x509(OSSL_LIB_CTX *context, const unsigned char **at, size_t size) {
+    ASN1_VALUE *value = (ASN1_VALUE *)X509_new_ex(context, NULL);
+    if (!value || !ASN1_item_d2i(&value, at, (long)size, ASN1_ITEM_rptr(X509))) /* frees it, and says so */
+        return NULL;
+    X509 *x509 = (X509 *)value;
+    if (X509_get0_pubkey(x509))
+        return x509;
+    X509_free(x509);
+    return NULL;
 }
 
 X509 *decode_x509(struct slice der, size_t *size_out) {
+    const unsigned char *begin = (const unsigned char *)der.ptr, *at = begin;
     OSSL_LIB_CTX *context = pki_library();
-    X509 *x509 = NULL;
-    if (context) {
-        x509 = x509_in(context, der, size_out);
-        if (x509 && X509_get0_pubkey(x509))
-            return x509;
-        X509_free(x509);
+    X509 *x509 = context ? narrow_x509(context, &at, der.len) : NULL;
+    if (!x509) {
         ERR_clear_error();
+        at = begin;
+        x509 = d2i_X509(NULL, &at, (long)der.len);
     }
-    return x509_in(NULL, der, size_out);
+    *size_out = (size_t)(at - begin);
+    return x509;
 }
 
 /* ---- private keys ---- */

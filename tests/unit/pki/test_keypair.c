@@ -2,6 +2,7 @@
 
 #include <check.h>
 #include <openssl/pem.h>
+#include <openssl/x509v3.h>
 
 #include "judge.h"
 
@@ -65,6 +66,21 @@ START_TEST(a_proved_pair_is_the_same_pair) {
     ck_assert_int_eq(EVP_PKEY_eq(keypair_key(pair), made.key), 1);
     keypair_unref(&pair);
     keypair_unref(&unused);
+    testpki_free(&made);
+}
+END_TEST
+
+/* What is wrong with an extension is said at verification, by name: the certificate decodes. */
+START_TEST(a_malformed_extension_is_no_fault_of_decoding) {
+    struct testpki root = testpki_root("root");
+    struct testpki made = testpki_make(&(struct testpki_spec){
+        .cn = "x", .issuer = &root, .extended_key_usage = "", .extra = {{"2.5.29.37", "DER:040100"}}});
+    struct err err = {""};
+    struct cert *cert = cert_from_der(cert_der(made.cert), &err);
+    ck_assert_msg(cert != NULL, "%s", err.text);
+    ck_assert(X509_get_extension_flags(cert_x509(cert)) & EXFLAG_INVALID);
+    cert_unref(&cert);
+    testpki_free(&root);
     testpki_free(&made);
 }
 END_TEST
@@ -154,6 +170,7 @@ Suite *pki_keypair_suite(void) {
     TCase *tc = tcase_create("keypair");
     tcase_add_test(tc, key_types);
     tcase_add_test(tc, a_proved_pair_is_the_same_pair);
+    tcase_add_test(tc, a_malformed_extension_is_no_fault_of_decoding);
     tcase_add_test(tc, keys_of_uncommon_types_decode);
     tcase_add_test(tc, key_and_certificate_belong_together);
     tcase_add_test(tc, an_encrypted_key_is_named_as_such);
