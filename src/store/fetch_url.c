@@ -20,21 +20,26 @@ static void parts_fini(struct parts *parts) {
     curl_url_cleanup(parts->handle);
 }
 
-static int parts_read(struct parts *parts, const char *url, struct err *err) {
+/* False: scheme and host are NULL. */
+static bool parts_read(struct parts *parts, const char *url, struct err *err) {
     *parts = (struct parts){.handle = curl_url()};
     INVARIANT(parts->handle);
-    if (strlen(url) > FETCH_URL_MAX)
-        return err_set(err, "a URL has at most %d characters", FETCH_URL_MAX);
+    if (strlen(url) > FETCH_URL_MAX) {
+        (void)err_set(err, "a URL has at most %d characters", FETCH_URL_MAX);
+        return false;
+    }
     CURLUcode code = curl_url_set(parts->handle, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME);
     if (code == CURLUE_OK)
         code = curl_url_get(parts->handle, CURLUPART_SCHEME, &parts->scheme, 0);
     if (code == CURLUE_OK)
         code = curl_url_get(parts->handle, CURLUPART_HOST, &parts->host, 0);
-    if (code != CURLUE_OK)
-        return err_set(err, "not a URL: %s", curl_url_strerror(code));
+    if (!parts->scheme || !parts->host) {
+        (void)err_set(err, "not a URL: %s", curl_url_strerror(code));
+        return false;
+    }
     (void)curl_url_get(parts->handle, CURLUPART_USER, &parts->user, 0);
     (void)curl_url_get(parts->handle, CURLUPART_PASSWORD, &parts->password, 0);
-    return 0;
+    return true;
 }
 
 static int parts_check(const struct parts *parts, struct err *err) {
@@ -47,9 +52,7 @@ static int parts_check(const struct parts *parts, struct err *err) {
 
 int fetch_check_url(const char *url, struct err *err) {
     struct parts parts;
-    int result = parts_read(&parts, url, err);
-    if (result == 0)
-        result = parts_check(&parts, err);
+    int result = parts_read(&parts, url, err) ? parts_check(&parts, err) : -1;
     parts_fini(&parts);
     return result;
 }
@@ -60,10 +63,9 @@ static bool is_same_host(const struct parts *a, const struct parts *b) {
 
 bool fetch_is_same_host(const char *url, const char *other) {
     struct parts a, b;
-    bool is_same = false;
-    int read_a = parts_read(&a, url, NULL), read_b = parts_read(&b, other, NULL);
-    if (read_a == 0 && read_b == 0)
-        is_same = is_same_host(&a, &b);
+    bool are_read = parts_read(&a, url, NULL);
+    are_read &= parts_read(&b, other, NULL);
+    bool is_same = are_read && is_same_host(&a, &b);
     parts_fini(&a);
     parts_fini(&b);
     return is_same;
@@ -77,22 +79,25 @@ static bool is_listed(const struct fetch *fetch, const char *host) {
     return false;
 }
 
+static int judge_step(const struct fetch *fetch, const struct parts *first, const struct parts *now,
+                      const struct parts *next, struct err *err) {
+    if (parts_check(next, err) != 0)
+        return -1;
+    if (strcmp(now->scheme, "https") == 0 && strcmp(next->scheme, "https") != 0)
+        return err_set(err, "from https to http");
+    if (!is_same_host(first, next) && !is_listed(fetch, next->host))
+        return err_set(err, "to the host %s, which is not listed", next->host);
+    return 0;
+}
+
 bool fetch_may_follow(const struct fetch *fetch, const char *from, const char *to, struct err *err) {
     struct parts first, now, next;
-    int result = parts_read(&first, fetch->url, err);
-    int read_now = parts_read(&now, from, err), read_next = parts_read(&next, to, err);
-    if (result == 0)
-        result = read_now;
-    if (result == 0)
-        result = read_next;
-    if (result == 0)
-        result = parts_check(&next, err);
-    if (result == 0 && strcmp(now.scheme, "https") == 0 && strcmp(next.scheme, "https") != 0)
-        result = err_set(err, "from https to http");
-    if (result == 0 && !is_same_host(&first, &next) && !is_listed(fetch, next.host))
-        result = err_set(err, "to the host %s, which is not listed", next.host);
+    bool are_read = parts_read(&first, fetch->url, err);
+    are_read &= parts_read(&now, from, err);
+    are_read &= parts_read(&next, to, err);
+    bool may = are_read && judge_step(fetch, &first, &now, &next, err) == 0;
     parts_fini(&first);
     parts_fini(&now);
     parts_fini(&next);
-    return result == 0;
+    return may;
 }

@@ -4,11 +4,14 @@ The server of lists is on loopback, which is fetched from only because `fetch.pr
 """
 import hashlib
 import json
+import os
+import signal
+import ssl
 
 import pytest
 
 from configs import application, bundle, config, free_port, hostname, policy, refused_start
-from harness import Gateway, Upstream, run, wait_until
+from harness import Connection, Gateway, Upstream, run, wait_until
 from pki import CA, days, now
 
 LOOPBACK = {"private_networks": ["127.0.0.0/8"]}
@@ -133,6 +136,17 @@ def test_the_last_good_list_is_used_at_start_when_the_server_is_gone(world, gate
     assert "digest differs" in (tmp_path / "stderr.log").read_text()
 
 
+def test_a_control_that_is_replaced_goes_on_fetching(world, server, gateway_of):
+    world.ca.crl([world.alice])
+    gateway = gateway_of(world.url_config(server))
+    wait_until(lambda: world.verdict(gateway) == "certificate_revoked", "the list is in force")
+    os.kill(gateway.children()["control"], signal.SIGKILL)
+    logged(gateway, "control was restarted")
+    assert world.verdict(gateway) == "certificate_revoked"
+    world.ca.crl([])
+    wait_until(lambda: world.verdict(gateway) == 200, "the newer list is in force")
+
+
 def redirect(where):
     return lambda connection, target, headers: connection.respond(302, b"", [("Location", where)])
 
@@ -212,6 +226,26 @@ def test_a_redirect_to_a_listed_host_is_followed(world, server, gateway_of):
     gateway = gateway_of(world.url_config(server, fetch={**LOOPBACK, "private_networks": ["127.0.0.0/8", "::1"],
                                                          "redirect_hosts": ["localhost"]}))
     wait_until(lambda: world.verdict(gateway) == "certificate_revoked", f"it is fetched {gateway.errors()}")
+
+
+def test_sec_34_https_is_verified_and_never_left_for_http(world, gateway_of):
+    issuer = CA(world.directory, "Servers of lists")
+    credential = issuer.issue_server("127.0.0.1", label="lists")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(credential.cert, credential.key)
+    world.ca.crl([world.alice])
+    with Upstream(world.lists) as plain, Upstream(lambda connection, s: world.lists(
+            Connection(context.wrap_socket(connection.socket, server_side=True)), s)) as server:
+        url = {"urls": [f"https://{server.address}/x.crl"], "fetch_interval": "1s"}
+        world.lists.answer = redirect(plain.url + "/x.crl")
+        gateway = gateway_of(world.config(url, fetch={**LOOPBACK, "ca_file": str(issuer.file)}))
+        logged(gateway, "a redirect that is not followed: from https to http")
+        assert world.verdict(gateway) == 200 and plain.connections == 0
+        world.lists.answer = world.lists.give
+        gateway.reload(world.config(url))  # with the CAs of the system
+        logged(gateway, "SSL certificate problem")
+        gateway.reload(world.config(url, fetch={**LOOPBACK, "ca_file": str(issuer.file)}))
+        wait_until(lambda: world.verdict(gateway) == "certificate_revoked", "over https it is fetched")
 
 
 def test_a_state_directory_that_cannot_be_is_an_error_that_says_so(world, tmp_path):
