@@ -32,11 +32,12 @@
 /* ---- ids and privileges ---- */
 
 int sandbox_lookup(const struct sandbox_source *source, struct sandbox_ids *ids_out, struct err *err) {
-    const char *name = source->user ? source->user : "sallyport";
+    static const char usual[] = "sallyport"; /* also when it is spelt out: the default is what it means */
+    const char *name = source->user ? source->user : usual;
     *ids_out = (struct sandbox_ids){0};
     errno = 0;
     const struct passwd *account = getpwnam(name);
-    if (!account && source->user)
+    if (!account && strcmp(name, usual) != 0)
         return err_set(err, "user: there is no account '%s'%s%s", name, errno ? ": " : "",
                        errno ? strerror(errno) : "");
     if (geteuid() != 0)
