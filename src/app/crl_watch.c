@@ -89,7 +89,8 @@ static bool settle_offers(struct crl_watch *watch, const char *why) {
                      crl_issuer_text(offer->crl), offer->path, crl_count(offer->crl), *offer->detail ? "; " : "",
                      offer->detail);
         metric_add(METRIC_CRL_REFRESH, 1, offer->bundle, result);
-        observe_crl(watch->audit, &news, result, watch->generation);
+        if (!is_ok || !watch->is_quiet) /* a reload has told what came into force with it (app/crl_audit) */
+            observe_crl(watch->audit, &news, result, watch->generation);
         mem_free(offer->bundle);
         mem_free(offer->path);
         mem_free(offer->detail);
@@ -179,12 +180,12 @@ void crl_watch_set(struct crl_watch *watch, const struct crl_view *in_force, str
     watch->in_force = in_force->resolved;
     watch->generation = in_force->generation;
     watch->audit = audit;
+    watch->is_quiet = is_reload; /* whoever loaded the configuration has warned */
     bool are_all_ok = settle_offers(watch, "another generation came into force");
     crl_files_set(watch->files, watch->in_force);
     if (!are_all_ok) /* what was fetched is kept, and shows no change */
         crl_files_forget(watch->files);
     watch_paths(watch);
-    watch->is_quiet = is_reload; /* whoever loaded the configuration has warned */
     crl_files_check_age(watch->files, watch->in_force, clock_wall());
     watch->is_quiet = false;
     crl_fetch_set(watch->fetch, in_force->conf, watch->in_force, is_reload);

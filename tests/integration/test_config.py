@@ -48,7 +48,7 @@ def errors(done):
 # The contract's keys, each with a value that it shows. A section of text is put where the path says; the others keep
 # what a good configuration has.
 KEYS = [
-    ("workers", "auto"), ("workers", 1), ("workers", 4), ("user", "sallyport"), ("shutdown_timeout", "10s"),
+    ("workers", "auto"), ("workers", 1), ("workers", 4), ("user", "nobody"), ("shutdown_timeout", "10s"),
     ("listeners[0].address", "127.0.0.1:0"), ("listeners[0].address", "[::1]:0"), ("listeners[0].address", "*:0"),
     ("listeners[0].proxy_protocol", {"trust": ["10.0.0.0/8"]}), ("listeners[0].trusted_forwarders", ["10.0.0.0/8"]),
     ("listeners[0].trusted_forwarders", []), ("listeners[0].no_sni", "app.test"),

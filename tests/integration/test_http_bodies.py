@@ -191,7 +191,8 @@ def test_a_slow_upstream_slows_the_client(front):
         total = settled(lambda: sent[0])
         assert total < 16 * MIB
         held = total + 16384 - in_kernel(origin.port, gateway.port)
-        assert held < 144 * 1024, f"{held} bytes of {total} are in the gateway"
+        # A window, what was read ahead of it, and a record.
+        assert held < (144 + 64) * 1024, f"{held} bytes of {total} are in the gateway"
         go.set()
         wait_until(lambda: sent[0] > total + MIB, "the client goes on")
         client.close()
