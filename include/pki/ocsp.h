@@ -59,8 +59,8 @@ struct ocsp_answer {
     enum ocsp_status status;
     time_t this_update, next_update; /* next_update 0: none was given */
     time_t usable_until; /* last moment at which it may be used: next_update, or max_age after this_update */
-    time_t revoked_at;   /* with OCSP_REVOKED */
-    int reason;          /* RFC 5280 5.3.1; -1: not given */
+    time_t revoked_at;   /* with OCSP_REVOKED; never negative */
+    int reason;          /* RFC 5280 5.3.1, 0 to 10; -1: not given, or none of them */
     /* The responder's certificate, if it is not the CA itself; the caller may look it up on the CA's lists, unless the
      * CA says that nobody need (id-pkix-ocsp-nocheck). Owned. */
     struct cert *responder;

@@ -181,6 +181,11 @@ static void take_answer(struct record *record, struct slice bytes) {
         fail(record, err.text);
         return;
     }
+    if (record->is_known && answer.this_update < record->answer.this_update) {
+        ocsp_answer_fini(&answer);
+        fail(record, "the answer is older than the one before"); /* replayed: it may be from before a revocation */
+        return;
+    }
     if (record->is_known)
         ocsp_answer_fini(&record->answer);
     record->answer = answer;

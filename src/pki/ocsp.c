@@ -136,6 +136,15 @@ static enum ocsp_status status_of(int status) {
                                                  : OCSP_UNKNOWN;
 }
 
+#define REASON_LAST 10 /* aACompromise: RFC 5280 5.3.1 */
+
+/* What is said beside "revoked" is for people: however odd it is, the word itself counts. */
+static void read_revocation(const ASN1_GENERALIZEDTIME *revoked, int reason, struct ocsp_answer *out) {
+    time_t at = revoked ? asn1_time(revoked) : 0;
+    out->revoked_at = at > 0 ? at : 0;
+    out->reason = out->status == OCSP_REVOKED && reason >= 0 && reason <= REASON_LAST ? reason : -1;
+}
+
 /* One answer's dates and status into out; false with fault and err when it cannot be used. */
 static bool read_single(OCSP_SINGLERESP *single, const struct ocsp_rules *rules, struct ocsp_answer *out,
                         struct err *err) {
@@ -145,8 +154,7 @@ static bool read_single(OCSP_SINGLERESP *single, const struct ocsp_rules *rules,
     out->status = status_of(OCSP_single_get0_status(single, &reason, &revoked, &from, &until));
     out->this_update = asn1_time(from);
     out->next_update = until ? asn1_time(until) : 0;
-    out->revoked_at = revoked ? asn1_time(revoked) : 0;
-    out->reason = out->status == OCSP_REVOKED ? reason : -1;
+    read_revocation(revoked, reason, out);
     out->usable_until = until ? out->next_update : out->this_update + rules->max_age_seconds;
     out->fault = OCSP_OK;
     if (has_critical(single))

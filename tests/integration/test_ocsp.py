@@ -1,10 +1,13 @@
 """OCSP for client certificates, against `openssl ocsp` as the responder's brain: asked in the background, believed only
 from who may say it, and what is not known is not good (sec-33)."""
+import datetime
 import subprocess
 import threading
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509 import ocsp
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
 from configs import bundle, config, hostname, refused_start
@@ -22,6 +25,7 @@ class Responder:
         self.known, self.revoked, self.asked, self.status = [], [], 0, 200
         self.free = threading.Event()
         self.free.set()
+        self.one = threading.Lock()
 
     def __call__(self, connection, server):
         _, _, _, body = connection.request()
@@ -30,7 +34,9 @@ class Responder:
         if self.status != 200:
             connection.respond(self.status, b"")
             return
-        connection.respond(200, self.answer(body), [("Content-Type", "application/ocsp-response")])
+        with self.one:
+            answer = self.answer(body)
+        connection.respond(200, answer, [("Content-Type", "application/ocsp-response")])
 
     def answer(self, request):
         (self.directory / "request.der").write_bytes(request)
@@ -163,6 +169,30 @@ def test_a_revoked_intermediate(world, mode, reason):
     world.responder.answer = answer
     response = gateway.get("app.test", credential=carol)
     assert response.reason == reason and response.status == (403 if reason else 200)
+
+
+@pytest.mark.parametrize("older", [True, False])
+def test_sec_29_an_older_answer_does_not_take_the_place_of_a_newer_one(world, older):
+    gateway, alice = world.gateway(), world.device("alice")
+    start, minute = now(), datetime.timedelta(minutes=1)
+
+    def answer(request):
+        is_first = world.responder.asked == 1
+        status = ocsp.OCSPCertStatus.REVOKED if is_first else ocsp.OCSPCertStatus.GOOD
+        made = start if is_first or not older else start - minute
+        until = now() + datetime.timedelta(seconds=2) if is_first else start + 60 * minute
+        found = ocsp.OCSPResponseBuilder().add_response(
+            alice.certificate, world.ca.certificate, hashes.SHA1(), status, made, until, start if is_first else None, None)
+        return found.responder_id(ocsp.OCSPResponderEncoding.NAME, world.ca.certificate).sign(
+            world.ca.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+    world.responder.answer = answer
+    assert gateway.get("app.test", credential=alice).reason == "certificate_revoked"
+    wait_until(lambda: gateway.get("app.test", credential=alice) and world.responder.asked > 1, "it is asked again")
+    if older:
+        wait_until(lambda: "the answer is older than the one before" in gateway.errors(), "it is refused")
+        assert gateway.get("app.test", credential=alice).status == 403
+    else:
+        wait_until(lambda: gateway.get("app.test", credential=alice).status == 200, "it is taken")
 
 
 def test_the_bundles_own_responder(world):

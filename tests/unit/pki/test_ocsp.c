@@ -39,6 +39,7 @@ struct plan {
     const struct testpki *cert, *issuer, *signer;
     int status, reason; /* V_OCSP_CERTSTATUS_* */
     time_t from, until; /* from now; until 1: none */
+    time_t revoked_at;  /* from now; 0: a day ago */
     const EVP_MD *id_digest, *digest;
     const char *nonce;
     const char *extension, *of_single; /* an unknown critical one */
@@ -62,7 +63,8 @@ static void add_status(OCSP_BASICRESP *basic, const struct plan *plan) {
     OCSP_CERTID *id = OCSP_cert_to_id(plan->id_digest ? plan->id_digest : EVP_sha1(), cert->x509, issuer->x509);
     ASN1_TIME *from = ASN1_TIME_adj(NULL, TESTPKI_NOW + (plan->from ? plan->from : -HOUR), 0, 0);
     ASN1_TIME *until = ASN1_TIME_adj(NULL, TESTPKI_NOW + (plan->until ? plan->until : TESTPKI_DAY), 0, 0);
-    ASN1_TIME *revoked = ASN1_TIME_adj(NULL, TESTPKI_NOW - TESTPKI_DAY, 0, 0);
+    ASN1_TIME *revoked =
+        ASN1_GENERALIZEDTIME_adj(NULL, TESTPKI_NOW + (plan->revoked_at ? plan->revoked_at : -TESTPKI_DAY), 0, 0);
     OCSP_SINGLERESP *single = OCSP_basic_add1_status(basic, id, plan->status, plan->reason,
                                                      plan->status == V_OCSP_CERTSTATUS_REVOKED ? revoked : NULL, from,
                                                      plan->until == 1 ? NULL : until);
@@ -134,6 +136,12 @@ START_TEST(good_revoked_and_unknown) {
     ck_assert_int_eq(answer.next_update, TESTPKI_NOW + TESTPKI_DAY);
     ck_assert_int_eq(answer.usable_until, TESTPKI_NOW + TESTPKI_DAY);
     ck_assert_ptr_null(answer.responder);
+    ocsp_answer_fini(&answer);
+    struct plan odd = {.status = V_OCSP_CERTSTATUS_REVOKED, .reason = 77, .revoked_at = -100 * 365 * TESTPKI_DAY};
+    ck_assert_int_eq(read_plans(&odd, 1, &answer, false, false), OCSP_OK); /* still revoked: for people is the rest */
+    ck_assert_int_eq(answer.status, OCSP_REVOKED);
+    ck_assert_int_eq(answer.revoked_at, 0);
+    ck_assert_int_eq(answer.reason, -1);
     ocsp_answer_fini(&answer);
     struct plan revoked = {.status = V_OCSP_CERTSTATUS_REVOKED, .reason = 1};
     ck_assert_int_eq(read_plans(&revoked, 1, &answer, false, false), OCSP_OK);
