@@ -12,9 +12,9 @@
  * Upgrade, HTTP2-Settings, Content-Length (framing is ours), and Expect on requests. */
 bool header_is_hop_by_hop(struct slice name);
 /* Any spelling (case, "_" for "-") of a name that carries identity or is set by us: cf-client-cert*, cf-cert-*,
- * cf-access-*, cf-ray, client-cert, client-cert-chain, x-forwarded-client-cert, x-forwarded-tls-client-cert*,
- * x-client-cert*, x-amzn-mtls-*, ssl-client-*, x-ssl-*, early-data, x-sallyport-*. Also x-forwarded-for, -proto, -host,
- * -port, -server, forwarded, x-real-ip, which are set anew. */
+ * cf-access-*, cf-ray, client-cert, client-cert-*, x-forwarded-*, x-client-cert*, x-arr-clientcert, x-amzn-mtls-*,
+ * ssl-client-*, x-ssl-*, early-data, x-sallyport-*. Also what says otherwise than we do where a request is from or what
+ * it asks for: forwarded, x-real-ip, true-client-ip, cf-connecting-ip*, x-original-*, x-rewrite-url. */
 bool header_is_reserved(struct slice name);
 /* A token (RFC 9110 5.1) of at most 128 characters. */
 bool header_is_name(struct slice name);

@@ -7,7 +7,9 @@
 #include "http/head.h"
 #include "proxy/exchange.h"
 
-/* Removes from out every header of a name in rules, in any spelling (sec-12), then adds those that are set, unless
+/* Is it the name of one of the rules, in any spelling, or with "-Too-Large" behind it? rules may be NULL. */
+bool templates_have(const conf_headers *rules, struct slice name);
+/* Removes from out every header whose name the rules have (sec-12, sec-16), then adds those that are set, unless
  * their value is empty. */
 void templates_apply(struct exchange *exchange, const conf_headers *rules, struct headers *out);
 /* The value, in the arena: visible ASCII whatever the fields hold, other bytes as \u00XX (sec-14). Fields of the

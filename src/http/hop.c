@@ -16,29 +16,14 @@ static const char *const hop_by_hop_names[] = {
     "proxy-authorization", "proxy-connection", "te",     "trailer",        "transfer-encoding", "upgrade",
 };
 
-/* Who the client is, and how it came to us: only sallyport says that. */
+/* Who the client is, how it came to us and what it asked for: only sallyport says that, or nobody. All of
+ * x-forwarded-*, because peers put users and groups there; x-original-* and x-rewrite-url, because there are frameworks
+ * that take the path from them, which is not the one that policy judged (sec-43). */
 static const char *const reserved_names[] = {
-    "cf-access-*",
-    "cf-cert-*",
-    "cf-client-cert*",
-    "cf-ray",
-    "client-cert",
-    "client-cert-chain",
-    "early-data",
-    "forwarded",
-    "ssl-client-*",
-    "x-amzn-mtls-*",
-    "x-client-cert*",
-    "x-forwarded-client-cert",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-proto",
-    "x-forwarded-server",
-    "x-forwarded-tls-client-cert*",
-    "x-real-ip",
-    "x-sallyport-*",
-    "x-ssl-*",
+    "cf-access-*",    "cf-cert-*",     "cf-client-cert*",  "cf-connecting-ip*", "cf-ray",
+    "client-cert",    "client-cert-*", "early-data",       "forwarded",         "ssl-client-*",
+    "true-client-ip", "x-amzn-mtls-*", "x-arr-clientcert", "x-client-cert*",    "x-forwarded-*",
+    "x-original-*",   "x-real-ip",     "x-rewrite-url",    "x-sallyport-*",     "x-ssl-*",
 };
 
 static char fold(char c) { return c == '_' ? '-' : ascii_lower(c); }

@@ -264,19 +264,10 @@ static bool trailer_stops(struct slice name) {
     return starts_with_folded(name, "if-") || header_is_hop_by_hop(name) || header_is_reserved(name);
 }
 
-static bool is_in_rules(struct slice name, const conf_headers *rules) {
-    for (size_t i = 0; rules && i < rules->count; i++) {
-        if (header_is_same(name, slice_of(rules->items[i].name.text))) {
-            return true;
-        }
-    }
-    return false;
-}
-
 void forward_trailers(const struct headers *trailers, const conf_headers *rules, struct headers *out) {
     for (size_t i = 0; i < trailers->count; i++) {
         struct slice name = trailers->items[i].name;
-        if (!trailer_stops(name) && !is_in_rules(name, rules)) {
+        if (!trailer_stops(name) && !templates_have(rules, name)) {
             headers_add(out, name, trailers->items[i].value);
         }
     }

@@ -114,9 +114,26 @@ struct slice template_render(struct exchange *exchange, const struct template *t
     return text;
 }
 
+/* The name of a rule, or what stands in its place when the value is too large. */
+static bool is_name_of(struct slice name, struct slice rule) {
+    const struct slice marker = SLICE("-Too-Large");
+    return header_is_same(name, rule) ||
+           (name.len == rule.len + marker.len && header_is_same(slice_first(name, rule.len), rule) &&
+            header_is_same(slice_after(name, rule.len), marker));
+}
+
+bool templates_have(const conf_headers *rules, struct slice name) {
+    for (size_t i = 0; rules && i < rules->count; i++) {
+        if (is_name_of(name, slice_of(rules->items[i].name.text))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void templates_apply(struct exchange *exchange, const conf_headers *rules, struct headers *out) {
     for (size_t i = 0; i < rules->count; i++) {
-        headers_remove(out, slice_of(rules->items[i].name.text), header_is_same);
+        headers_remove(out, slice_of(rules->items[i].name.text), is_name_of);
     }
     for (size_t i = 0; i < rules->count; i++) {
         const struct conf_header *rule = &rules->items[i];

@@ -215,7 +215,7 @@ def test_sec_12_a_failing_certificate_goes_on_only_where_the_verdict_does(world,
 def test_templates(world):
     who = world.ca.issue("alice", label="templates")
     got = seen(world.gateway, "few.test", who, headers=[("X-Secret", "s"), ("x_secret", "s"), ("X_Cert_Subject_Dn", "CN=admin"),
-                                                        ("User-Agent", "curl")])
+                                                        ("X-Cert_Subject-Dn-Too_Large", "1"), ("User-Agent", "curl")])
     serial = got["x-serial"]
     assert int(serial, 16) == who.serial
     assert got["x-cert-subject-dn"] == "CN=alice" and got["x-cert-legacy"] == "</CN=alice>" and got["x-literal"] == "{a} b"
@@ -223,7 +223,7 @@ def test_templates(world):
     assert got["x-leaf"] == f":{der64(who.certificate)}:" and "x-chain" not in got
     assert got["x-who"].startswith("127.0.0.1 few.test") and got["x-who"].endswith(got["cf-ray"])
     assert got["x-sha1"] == who.certificate.fingerprint(hashes.SHA1()).hex() and got["x-tls"].startswith("TLSv1.3 TLS_")
-    assert not {"x-secret", "x_secret", "x_cert_subject_dn", "cf-client-cert-sha256"} & set(got)
+    assert not {"x-secret", "x_secret", "x_cert_subject_dn", "x-cert_subject-dn-too_large", "cf-client-cert-sha256"} & set(got)
 
 
 def test_templates_of_the_response(world):

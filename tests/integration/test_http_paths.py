@@ -96,4 +96,4 @@ def test_sec_15_repeated_headers_do_not_change_the_method_or_host(front):
     assert gateway.get("open.test", "/admin", headers=headers).status == 403
     assert gateway.get("open.test", "/x", headers=headers).status == 200
     seen = {name.lower(): value for name, value in origin.seen[0][2]}
-    assert seen["x-forwarded-host"] == "open.test" and "forwarded" not in seen
+    assert seen["x-forwarded-host"] == "open.test" and not {"forwarded", "x-original-url", "x-rewrite-url"} & set(seen)
