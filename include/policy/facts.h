@@ -16,8 +16,9 @@ struct facts {
     const struct trust *trust;          /* what report->bundles indexes; NULL for a hostname without CA bundle */
     const struct addr *client;
     struct slice method;
-    bool
-        is_preflight; /* OPTIONS with Origin and Access-Control-Request-Method (Fetch, 4.8): never with a certificate */
+    /* OPTIONS with Origin and Access-Control-Request-Method, without body and upgrade (Fetch, 4.8): never with a
+     * certificate */
+    bool is_preflight;
 };
 
 #endif

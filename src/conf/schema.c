@@ -272,7 +272,7 @@ static const struct field application_fields[] = {
     ROW(conf_application, assertion, .name = "assertion", .type = FIELD_ENUM, .choices = assertions, .fallback = "best_effort",
         .doc = "When no token can be signed within 500 ms: `best_effort` forwards without one, `required` answers 503."),
     ROW(conf_application, options_preflight_bypass, .name = "options_preflight_bypass", .type = FIELD_BOOL, .fallback = "false",
-        .doc = "true: CORS preflights (OPTIONS with Origin and Access-Control-Request-Method), which browsers send without a certificate, pass unjudged."),
+        .doc = "true: CORS preflights (OPTIONS with Origin and Access-Control-Request-Method), which browsers send without a certificate, pass unjudged; not with a body or an upgrade."),
     ROW(conf_application, custom_deny_message, .name = "custom_deny_message", .type = FIELD_TEXT, .max = 1024,
         .doc = "What a denied client reads first, on the page, in JSON and in text.", .example = "Ask the help desk for a device certificate."),
     ROW(conf_application, custom_non_identity_deny_url, .name = "custom_non_identity_deny_url", .type = FIELD_TEXT, .max = 2048,

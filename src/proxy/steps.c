@@ -27,8 +27,11 @@ static enum reason judge_required(const struct hostname *hostname, const struct 
     return tls_host_mode(hostname->tls) == CLIENT_CERTIFICATE_REQUIRE ? peer->report.reason : REASON_NONE;
 }
 
+/* What no browser makes part of a preflight, a body or an upgrade, would pass unjudged with it. */
 static bool is_preflight(const struct request_head *request) {
-    return slice_eq_str(request->method, "OPTIONS") && headers_find(&request->headers, SLICE("Origin")) &&
+    bool has_body = request->framing == BODY_CHUNKED || request->content_length > 0;
+    return !has_body && request->upgrade.len == 0 && slice_eq_str(request->method, "OPTIONS") &&
+           headers_find(&request->headers, SLICE("Origin")) &&
            headers_find(&request->headers, SLICE("Access-Control-Request-Method"));
 }
 

@@ -60,5 +60,13 @@ def test_preflights_pass_and_nothing_else(pki, gateway_of, method, headers, stat
     assert gateway.get("app.test", method=method, headers=headers).status == status
 
 
+@pytest.mark.parametrize("headers, body", [
+    (PREFLIGHT + [("Connection", "upgrade"), ("Upgrade", "websocket")], None), (PREFLIGHT, b"x"),
+    (PREFLIGHT + [("Transfer-Encoding", "chunked")], None)])
+def test_sec_08_what_comes_along_with_a_preflight_does_not_pass(pki, gateway_of, headers, body):
+    gateway = gateway_of(configured(pki, options_preflight_bypass=True))
+    assert gateway.get("app.test", method="OPTIONS", headers=headers, body=body).status == 403
+
+
 def test_preflights_are_judged_where_nothing_is_said(pki, gateway_of):
     assert gateway_of(configured(pki)).get("app.test", method="OPTIONS", headers=PREFLIGHT).status == 403
