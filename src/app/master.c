@@ -121,8 +121,12 @@ static void on_quit(void *arg) {
 static void on_reload(void *arg) {
     struct master *master = arg;
     char state[64];
-    if (master->state != MASTER_SERVING)
+    if (master->state > MASTER_SERVING)
         return;
+    if (master->state == MASTER_STARTING) { /* files may have changed since control read them */
+        master->wants_reload = true;
+        return;
+    }
     (void)snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_mono_us());
     notify_send(state);
     control_reload(master);
@@ -177,6 +181,8 @@ void master_ready(struct master *master) {
         return;
     master_set_state(master, MASTER_SERVING);
     upgrade_tell_ready(&master->upgrade);
+    if (master->wants_reload)
+        on_reload(master);
 }
 
 static void housekeeping(void *arg) {

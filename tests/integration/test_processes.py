@@ -195,6 +195,17 @@ def test_a_restarted_control_reads_no_file_until_hup(two, certs):
     assert two.get("open.test").status == 200
 
 
+def test_hup_during_the_start_is_not_forgotten(tmp_path, certs):
+    gateway = Gateway(tmp_path, basic_config(certs, more=TWO))
+    with open(gateway.stderr_file, "ab") as stderr:
+        gateway.process = subprocess.Popen([SALLYPORT, "run", "-c", str(gateway.config)], cwd=tmp_path, stderr=stderr)
+    wait_until(lambda: "control" in gateway.children(), "control has begun")
+    gateway.signal(signal.SIGHUP)
+    wait_until(lambda: "generation 2 in force" in gateway.errors(), "the reload is over")
+    assert gateway.errors().index(" is ready") < gateway.errors().index("reloading")
+    gateway.stop()
+
+
 def test_hup_while_control_is_away_is_not_forgotten(two, certs):
     two.write(basic_config(certs, more=TWO + "shutdown_timeout: 3s\n"))
     os.kill(two.children()["control"], signal.SIGKILL)
