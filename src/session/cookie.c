@@ -18,6 +18,9 @@ static char fold(struct slice s, size_t *len_out) {
     return ascii_lower(c);
 }
 
+/* What some reader trims off a name: Python takes 0x85 and 0xa0 for white space, and nobody has such bytes in names. */
+static bool is_trimmed(char c) { return (unsigned char)c <= ' ' || (unsigned char)c >= 0x7f; }
+
 /* Does the name, followed by "=", stand at the beginning of s? */
 static bool begins_with_name(struct slice s) {
     static const char name[] = "cf_authorization";
@@ -27,7 +30,7 @@ static bool begins_with_name(struct slice s) {
             return false;
         s = slice_after(s, len);
     }
-    while (s.len > 0 && (s.ptr[0] == ' ' || s.ptr[0] == '\t'))
+    while (s.len > 0 && is_trimmed(s.ptr[0]))
         s = slice_after(s, 1);
     return s.len == 0 || s.ptr[0] == '=' || s.ptr[0] == ']' || s.ptr[0] == '[';
 }
@@ -39,7 +42,7 @@ static bool could_be_ours(struct slice crumb) {
         char c = crumb.ptr[0];
         if (is_start && begins_with_name(crumb))
             return true;
-        is_start = c == ' ' || c == '\t' || c == ',' || c == '"';
+        is_start = is_trimmed(c) || c == ',' || c == '"';
     }
     return false;
 }

@@ -32,6 +32,13 @@ static const struct {
     {"CF%5FAuthorization=x", "", NULL, 1},
     {"%43F_Authorization=x", "", NULL, 1},
     {"CF_Authorization =x", "", NULL, 1},
+    {"a=1; \xa0"
+     "CF_Authorization=x",
+     "a=1", NULL, 1},
+    {"\xe3\x80\x80"
+     "CF_Authorization=x; a=1",
+     "a=1", NULL, 1},
+    {"CF_Authorization\x85=x", "", NULL, 1},
     {"a=b CF_Authorization=x; c=d", "c=d", NULL, 1},
     {"a=b,CF_Authorization=x", "", NULL, 1},
     {"a=\"CF_Authorization=x\"", "", NULL, 1},
