@@ -25,6 +25,8 @@
 /* events.writable comes when `out` has drained to this or less. */
 #define CODEC_OUT_LOW (4 * 1024)
 
+#define CODEC_BULK (8 * 1024)
+
 struct codec;
 /* One request and its response. Belongs to the codec; valid from events.request until codec_finish() or codec_abort().
  */
@@ -53,6 +55,7 @@ struct codec_ops {
     size_t (*receive)(struct codec *codec, struct slice bytes);
     void (*receive_eof)(struct codec *codec);
     bool (*wants_input)(const struct codec *codec);
+    size_t (*input_room)(const struct codec *codec);
     void (*drained)(struct codec *codec);
     void (*drain)(struct codec *codec);
     void (*refuse)(struct codec *codec, const struct h1_fault *fault);
@@ -71,7 +74,10 @@ struct codec {
     const struct codec_ops *ops;
     const struct codec_events *events;
     void *owner;
-    struct sbuf out;      /* bytes for the client; the owner consumes them, then calls codec_drained() */
+    struct sbuf out; /* bytes for the client; the owner consumes them, then calls codec_drained() */
+    /* NULL, or set by the owner: writes at once what would go into an empty `out`, as far as it can, and returns how
+     * much that was. Only for pieces of CODEC_BULK and more: it spares them the way through `out`. */
+    size_t (*write)(void *owner, struct slice bytes);
     bool close_after_out; /* the connection is over once `out` is empty */
     bool is_idle;         /* between requests: no head begun, no exchange open */
     bool in_head;         /* a head has begun and is incomplete */
@@ -92,6 +98,8 @@ static inline size_t codec_receive(struct codec *c, struct slice bytes) { return
  * this is events.broken; after a complete request the response still goes out. */
 static inline void codec_receive_eof(struct codec *c) { c->ops->receive_eof(c); }
 static inline bool codec_wants_input(const struct codec *c) { return c->ops->wants_input(c); }
+/* While it wants input: more than this at once may not all be taken. */
+static inline size_t codec_input_room(const struct codec *c) { return c->ops->input_room(c); }
 /* The owner has consumed bytes of `out`. May call events.writable. */
 static inline void codec_drained(struct codec *c) { c->ops->drained(c); }
 /* Graceful stop: the response in progress is the last (Connection: close); an idle connection gets close_after_out at

@@ -15,6 +15,8 @@
 
 struct h1_client;
 
+#define H1_CLIENT_BULK (8 * 1024)
+
 struct h1_client_events {
     void (*informational)(void *owner, const struct response_head *head);
     /* The final head (or 101). head lives in the arena given to h1_client_request(). */
@@ -22,6 +24,9 @@ struct h1_client_events {
     /* A view, valid during the call. */
     void (*body)(void *owner, struct slice data);
     void (*end)(void *owner, const struct headers *trailers);
+    /* NULL, or writes to the upstream at once what would go into an empty `out`, as far as it can, and returns how much
+     * that was. Only for pieces of H1_CLIENT_BULK and more of a body. */
+    size_t (*write)(void *owner, struct slice bytes);
     /* The response cannot be used; detail is static. The connection must be closed. */
     void (*invalid)(void *owner, const char *detail);
 };

@@ -40,8 +40,8 @@ struct worker {
     char *buffer; /* WORKER_BUFFER_SIZE bytes that each read goes through; nothing stays in it */
 };
 
-/* What is read from a client at once: one TLS record. */
-#define WORKER_BUFFER_SIZE (16 * 1024)
+/* What is read from a client at once: four TLS records. */
+#define WORKER_BUFFER_SIZE (64 * 1024)
 
 /* A listener as the worker knows it; app/ keeps it alive longer than the worker. */
 struct worker_listener {

@@ -20,6 +20,9 @@
  * reached. */
 #define OUT_LIMIT (4 * 1024 * 1024)
 
+/* Outside of a body: pipelined requests would only wait. */
+#define HEAD_ROOM ((size_t)16 * 1024)
+
 enum h1c_state {
     H1C_HEAD,   /* awaiting or collecting a head */
     H1C_BODY,   /* a body is arriving for an exchange */
@@ -115,6 +118,11 @@ static bool h1c_wants_input(const struct codec *codec) {
         break;
     }
     return false;
+}
+
+static size_t h1c_input_room(const struct codec *codec) {
+    const struct h1c *c = of_const_codec(codec);
+    return c->state == H1C_BODY ? CODEC_BODY_WINDOW - c->stream.window_used : HEAD_ROOM;
 }
 
 /* ---- the request's body ---- */
@@ -459,6 +467,12 @@ static void h1c_send_head(struct codec_stream *base, const struct response_head 
     note_written(c);
 }
 
+static void put_body(struct h1c *c, struct slice data) {
+    struct codec *base = &c->base;
+    size_t written = base->write && base->out.len == 0 && data.len >= CODEC_BULK ? base->write(base->owner, data) : 0;
+    sbuf_append(&base->out, slice_after(data, written));
+}
+
 static void h1c_send_body(struct codec_stream *base, struct slice data) {
     struct h1c *c = of_stream(base);
     struct h1c_stream *stream = &c->stream;
@@ -472,10 +486,10 @@ static void h1c_send_body(struct codec_stream *base, struct slice data) {
     case BODY_LENGTH:
         INVARIANT(data.len <= stream->out_remaining);
         stream->out_remaining -= data.len;
-        sbuf_append(&c->base.out, data);
+        put_body(c, data);
         break;
     case BODY_UNTIL_CLOSE:
-        sbuf_append(&c->base.out, data);
+        put_body(c, data);
         break;
     }
     note_written(c);
@@ -530,6 +544,7 @@ static const struct codec_ops h1c_ops = {
     .receive = h1c_receive,
     .receive_eof = h1c_receive_eof,
     .wants_input = h1c_wants_input,
+    .input_room = h1c_input_room,
     .drained = h1c_drained,
     .drain = h1c_drain,
     .refuse = h1c_refuse,

@@ -23,8 +23,10 @@
 #include "proxy/tunnel.h"
 #include "tls/stream_tls.h"
 
-/* Reads of WORKER_BUFFER_SIZE for each time the stream is readable; then others have their turn. */
-#define READS_PER_EVENT 8
+/* Fillings of the worker's buffer for each time the stream is readable; then others have their turn. */
+#define READS_PER_EVENT 4
+/* So much of what follows a request is read while the exchange goes on. */
+#define READ_AHEAD_MAX (16 * 1024)
 /* Rounds of feeding and flushing for each update; then the same. */
 #define ROUNDS_PER_UPDATE 8
 /* What is given to TLS at once. */
@@ -178,7 +180,7 @@ static bool wants_reading(const struct client *client) {
     if (codec_wants_input(client->codec)) {
         return client->in.len == 0;
     }
-    return client->exchange && client->exchange->request_ended && client->in.len < WORKER_BUFFER_SIZE;
+    return client->exchange && client->exchange->request_ended && client->in.len < READ_AHEAD_MAX;
 }
 
 /* What a client says after the end is dropped, and ends with it. */
@@ -190,28 +192,59 @@ static void linger(struct client *client) {
     client->eof = n == STREAM_EOF || n == STREAM_BROKEN;
 }
 
-static void read_some(struct client *client) {
-    for (int i = 0; i < READS_PER_EVENT && wants_reading(client); i++) {
-        ssize_t n = stream_read(client->stream, client->worker->buffer, WORKER_BUFFER_SIZE);
-        if (n == STREAM_AGAIN) {
-            return;
-        }
-        if (n == STREAM_BROKEN) {
-            log_debug("connection lost: %s", stream_error(client->stream));
-            close_gone(client, "the client went away");
-            return;
-        }
-        if (n == STREAM_EOF) {
-            client->eof = true;
-            client->eof_ms = now_of(client);
-            return;
-        }
-        bool was_all = stream_is_drained(client->stream);
-        take(client, slice_make(client->worker->buffer, (size_t)n));
-        if (was_all) {
-            return;
+/* Fills the worker's buffer with what there is, as far as it will be wanted. Returns what the last stream_read() said,
+ * STREAM_AGAIN also where another would say so. */
+static ssize_t fill_buffer(struct client *client, size_t *filled_out) {
+    size_t room = codec_wants_input(client->codec) ? codec_input_room(client->codec) : READ_AHEAD_MAX;
+    size_t size = room < WORKER_BUFFER_SIZE ? room : WORKER_BUFFER_SIZE, filled = 0;
+    ssize_t n = 1;
+    while (n > 0 && filled < size) {
+        n = stream_read(client->stream, client->worker->buffer + filled, size - filled);
+        filled += n > 0 ? (size_t)n : 0;
+        if (n > 0 && stream_is_drained(client->stream)) {
+            n = STREAM_AGAIN;
         }
     }
+    *filled_out = filled;
+    return n;
+}
+
+static void read_some(struct client *client) {
+    ssize_t n = 1;
+    for (int i = 0; i < READS_PER_EVENT && n > 0 && wants_reading(client); i++) {
+        size_t filled;
+        n = fill_buffer(client, &filled);
+        if (filled > 0) {
+            take(client, slice_make(client->worker->buffer, filled));
+        }
+    }
+    if (n == STREAM_BROKEN) {
+        log_debug("connection lost: %s", stream_error(client->stream));
+        close_gone(client, "the client went away");
+    } else if (n == STREAM_EOF) {
+        client->eof = true;
+        client->eof_ms = now_of(client);
+    }
+}
+
+/* Returns what stream_write() does. */
+static ssize_t write_piece(struct client *client, struct slice piece) {
+    ssize_t n = stream_write(client->stream, piece);
+    if (n != STREAM_BROKEN && (size_t)n < piece.len) {
+        client->is_blocked = true;
+        client->queued = stream_queued(client->stream);
+    }
+    if (n > 0) {
+        note_progress(client);
+    }
+    return n;
+}
+
+/* What the codec has for the client, past its `out`. That the connection is broken shows when the rest is flushed. */
+static size_t write_through(void *owner, struct slice bytes) {
+    struct client *client = owner;
+    ssize_t n = client->is_blocked || client->is_closed ? 0 : write_piece(client, bytes);
+    return n > 0 ? (size_t)n : 0;
 }
 
 /* false: the connection is gone. */
@@ -219,18 +252,13 @@ static bool flush(struct client *client) {
     struct sbuf *out = &client->codec->out;
     while (out->len > 0 && !client->is_blocked) {
         struct slice piece = slice_first(sbuf_slice(out), WRITE_SIZE);
-        ssize_t n = stream_write(client->stream, piece);
+        ssize_t n = write_piece(client, piece);
         if (n == STREAM_BROKEN) {
             log_debug("connection lost: %s", stream_error(client->stream));
             close_gone(client, "the client went away");
             return false;
         }
-        if ((size_t)n < piece.len) {
-            client->is_blocked = true;
-            client->queued = stream_queued(client->stream);
-        }
         if (n > 0) {
-            note_progress(client);
             sbuf_consume(out, (size_t)n);
             codec_drained(client->codec);
         }
@@ -356,6 +384,7 @@ static void on_ready(struct client *client) {
     client->peer = stream_tls_take_peer(client->stream);
     client->codec =
         h1c_new(&exchange_codec_events, client, &snapshot->h1_limits, (uint64_t)snapshot->conf->limits.body_size);
+    client->codec->write = write_through;
     observe_handshake(client);
     client_set_state(client, CLIENT_IDLE);
     if (client->worker->draining) {
@@ -506,7 +535,7 @@ struct client *client_open(struct worker *worker, const struct worker_listener *
     list_init(&client->node);
     list_init(&client->judge_node);
     list_init(&client->hello_node);
-    sbuf_init(&client->in, (size_t)4 * WORKER_BUFFER_SIZE);
+    sbuf_init(&client->in, (size_t)2 * WORKER_BUFFER_SIZE);
     client->timer = loop_timer_new(worker->loop, on_timer, client);
     loop_task_init(&client->reap, reap, client);
     loop_task_init(&client->update, on_update, client);

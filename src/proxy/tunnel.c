@@ -13,6 +13,7 @@
 
 /* In flight in each direction. */
 #define TUNNEL_WINDOW (64 * 1024)
+#define TUNNEL_READ (16 * 1024)
 /* What the heads' side had left for us comes on top once. */
 #define TUNNEL_BUFFER (8 * 1024 * 1024)
 #define ROUNDS_PER_UPDATE 8
@@ -70,7 +71,7 @@ static enum flow_result fill(struct tunnel *tunnel, struct flow *flow, bool *mor
     if (flow->eof || flow->waiting.len >= TUNNEL_WINDOW) {
         return FLOW_OK;
     }
-    ssize_t n = stream_read(flow->from, buffer, WORKER_BUFFER_SIZE);
+    ssize_t n = stream_read(flow->from, buffer, TUNNEL_READ);
     if (n == STREAM_AGAIN) {
         return FLOW_OK;
     }

@@ -19,6 +19,8 @@
 
 /* For one recv(). Four records go into it. */
 #define AHEAD_SIZE ((size_t)64 * 1024)
+/* However little is wanted: a head fits. */
+#define AHEAD_LEAST ((size_t)4 * 1024)
 
 struct bytes {
     char *at; /* into `ahead` or `kept_*` */
@@ -29,6 +31,7 @@ struct socket_bio {
     int fd;
     int errnum;
     int reads_left; /* then the socket passes for empty */
+    size_t wanted;  /* by the owner of the stream: more would wait in memory of its own when the owner is content */
     bool is_eof;
     bool is_empty; /* the last recv() took all there was: asking again would only cost a call */
     bool is_gathering;
@@ -60,9 +63,10 @@ static ssize_t receive_ahead(struct socket_bio *state) {
         keep_unread(ahead_owner);
     }
     ahead_owner = state;
-    ssize_t n = recv(state->fd, ahead, sizeof ahead, 0);
+    size_t size = state->wanted < AHEAD_LEAST ? AHEAD_LEAST : state->wanted < AHEAD_SIZE ? state->wanted : AHEAD_SIZE;
+    ssize_t n = recv(state->fd, ahead, size, 0);
     state->unread = (struct bytes){ahead, n > 0 ? (size_t)n : 0};
-    state->is_empty = n > 0 && (size_t)n < sizeof ahead;
+    state->is_empty = n > 0 && (size_t)n < size;
     return n;
 }
 
@@ -127,6 +131,8 @@ static int socket_read(BIO *bio, char *buf, int size) {
 }
 
 void socket_bio_allow_reads(BIO *bio, int count) { state_of(bio)->reads_left = count; }
+
+void socket_bio_want(BIO *bio, size_t size) { state_of(bio)->wanted = size; }
 
 void socket_bio_ready(BIO *bio) { state_of(bio)->is_empty = false; }
 

@@ -15,6 +15,8 @@ BIO *socket_bio_new(int fd);
  * within one call for as long as records come that carry nothing: a client that sends those fast enough would never let
  * it return. */
 void socket_bio_allow_reads(BIO *bio, int count);
+/* How much data the reads that follow are for; about so much is taken from the socket at once. */
+void socket_bio_want(BIO *bio, size_t size);
 /* The socket is known to be readable: the next read asks it, although the last one took all there was. */
 void socket_bio_ready(BIO *bio);
 /* Whether a read would return bytes that were received before: they make no socket readable. */

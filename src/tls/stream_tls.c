@@ -225,6 +225,7 @@ static ssize_t tls_read(struct stream *stream, void *buf, size_t size) {
     }
     forget_errors();
     socket_bio_allow_reads(bio_of(tls), READS_PER_CALL);
+    socket_bio_want(bio_of(tls), size);
     stream->is_drained = false;
     int n = SSL_read(tls->ssl, buf, size > INT_MAX ? INT_MAX : (int)size);
     if (n > 0) {

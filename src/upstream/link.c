@@ -6,8 +6,8 @@
  *        \--failure--> OVER <--failure--/              \--readable, too old, not configured--> freed
  *
  * Events are made from the loop only, never from within a call of the owner: what is sent is written at the end of the
- * turn (which also puts head and body into one packet), and a broken write is left to the reading side, where the
- * response of an upstream that answered early and closed may still be waiting.
+ * turn (which also puts head and body into one packet), or at once if it is much; a broken write is left to the reading
+ * side, where the response of an upstream that answered early and closed may still be waiting.
  */
 #include "upstream/link.h"
 
@@ -211,7 +211,10 @@ static void on_invalid(void *owner, const char *detail) {
     fail(link, link->is_at_eof ? LINK_CLOSED : LINK_INVALID, detail);
 }
 
+static size_t on_write(void *owner, struct slice bytes);
+
 static const struct h1_client_events CLIENT_EVENTS = {
+    .write = on_write,
     .informational = on_informational,
     .head = on_head,
     .body = on_body,
@@ -287,12 +290,10 @@ static void drop_unsent(struct link *link) {
     sbuf_clear(&link->out);
 }
 
-static void flush(struct link *link) {
-    if (link->state != LINK_LENT) {
-        return;
-    }
+/* Returns whether anything was taken. */
+static bool write_out(struct link *link) {
     bool has_progress = false;
-    while (link->out.len > 0) {
+    while (link->state == LINK_LENT && link->out.len > 0) {
         ssize_t n = link->is_write_broken ? STREAM_BROKEN : stream_write(link->stream, sbuf_slice(&link->out));
         if (n == STREAM_BROKEN) {
             drop_unsent(link);
@@ -304,6 +305,31 @@ static void flush(struct link *link) {
         sbuf_consume(&link->out, (size_t)n);
         has_progress = true;
     }
+    return has_progress;
+}
+
+/* A large piece of body, which need not be copied into out. */
+static size_t on_write(void *owner, struct slice bytes) {
+    struct link *link = owner;
+    if (link->state != LINK_LENT || link->is_write_broken) {
+        return 0;
+    }
+    ssize_t n = stream_write(link->stream, bytes);
+    if (n == STREAM_BROKEN) {
+        drop_unsent(link);
+        return bytes.len;
+    }
+    if (n > 0) {
+        restart_read_timeout(link);
+    }
+    return (size_t)n;
+}
+
+static void flush(struct link *link) {
+    if (link->state != LINK_LENT) {
+        return;
+    }
+    bool has_progress = write_out(link);
     if (has_progress || link->is_write_broken || link->deadline_ms == 0) {
         restart_read_timeout(link);
     }
@@ -461,6 +487,9 @@ void link_send_head(struct link *link, const struct request_head *head, struct a
 void link_send_body(struct link *link, struct slice data) {
     if (link->state == LINK_OVER) {
         return;
+    }
+    if (data.len >= H1_CLIENT_BULK && write_out(link)) { /* the head, so that the body can go straight to the socket */
+        restart_read_timeout(link);
     }
     h1_client_body(link->client, data);
     note_sent(link);

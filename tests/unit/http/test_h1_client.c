@@ -217,7 +217,8 @@ static void on_invalid(void *owner, const char *detail) {
     ((struct owner *)owner)->invalids++;
 }
 
-static const struct h1_client_events events = {on_head, on_head, on_body, on_end, on_invalid};
+static const struct h1_client_events events = {
+    .informational = on_head, .head = on_head, .body = on_body, .end = on_end, .invalid = on_invalid};
 
 static const struct h1_limits limits = {.head_size = 4096, .field_count = 50};
 
@@ -256,6 +257,48 @@ START_TEST(requests_are_written_and_connections_used_again) {
     ck_assert(!h1_client_is_reusable(owner.client));
     ck_assert_int_eq(owner.invalids, 0);
 
+    h1_client_free(owner.client);
+    sbuf_fini(&out);
+    arena_free(arena);
+}
+END_TEST
+
+static size_t past;
+
+static size_t write_past(void *owner, struct slice bytes) {
+    (void)owner;
+    past += bytes.len / 2;
+    return bytes.len / 2;
+}
+
+START_TEST(large_pieces_of_a_request_go_past_an_empty_output) {
+    static char data[2 * H1_CLIENT_BULK];
+    struct h1_client_events passing = events;
+    struct owner owner = {0};
+    struct arena *arena = arena_new(4096);
+    struct sbuf out;
+    passing.write = write_past;
+    sbuf_init(&out, 1 << 20);
+    owner.client = h1_client_new(&passing, &owner, &limits, &out);
+    struct request_head head = {
+        .method = SLICE("PUT"), .framing = BODY_LENGTH, .content_length = 3 * sizeof data + H1_CLIENT_BULK - 1};
+    head.target.path_and_query = SLICE("/x");
+    headers_init(&head.headers, arena);
+    h1_client_request(owner.client, &head, arena);
+    size_t before = out.len;
+    h1_client_body(owner.client, slice_make(data, sizeof data)); /* behind the head */
+    ck_assert_uint_eq(past, 0);
+    ck_assert_uint_eq(out.len, before + sizeof data);
+    sbuf_consume(&out, out.len);
+    h1_client_body(owner.client, slice_make(data, sizeof data));
+    ck_assert_uint_eq(past, sizeof data / 2);
+    ck_assert_uint_eq(out.len, sizeof data / 2);
+    h1_client_body(owner.client, slice_make(data, sizeof data)); /* in its turn */
+    ck_assert_uint_eq(past, sizeof data / 2);
+    sbuf_consume(&out, out.len);
+    h1_client_body(owner.client, slice_make(data, H1_CLIENT_BULK - 1)); /* too small */
+    ck_assert_uint_eq(past, sizeof data / 2);
+    h1_client_end(owner.client, NULL); /* what went past was counted */
     h1_client_free(owner.client);
     sbuf_fini(&out);
     arena_free(arena);
@@ -316,6 +359,7 @@ Suite *http_h1_client_suite(void) {
     tcase_add_test(tcase, responses);
     tcase_add_test(tcase, sec_42_invalid_responses);
     tcase_add_test(tcase, connections_are_reused_when_both_allow_it);
+    tcase_add_test(tcase, large_pieces_of_a_request_go_past_an_empty_output);
     tcase_add_test(tcase, sec_42_bytes_after_a_response_spoil_the_connection);
     tcase_add_test(tcase, informational_responses_are_counted);
     tcase_add_test(tcase, heads_over_the_limit_are_invalid);

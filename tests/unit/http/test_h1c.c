@@ -333,6 +333,61 @@ START_TEST(the_output_tells_when_to_go_on) {
 }
 END_TEST
 
+/* An owner with room for 10,000 bytes; what it is given goes past `out`. */
+static size_t past;
+
+static size_t write_past(void *owner, struct slice bytes) {
+    (void)owner;
+    ck_assert_uint_eq(codec->out.len, 0);
+    past += bytes.len < 10000 ? bytes.len : 10000;
+    return bytes.len < 10000 ? bytes.len : 10000;
+}
+
+START_TEST(large_pieces_go_past_an_empty_output) {
+    static char data[CODEC_BULK * 3];
+    for (int is_until_close = 0; is_until_close < 2; is_until_close++) {
+        codec_free(codec);
+        open_codec(0);
+        codec->write = write_past;
+        past = 0;
+        receive(is_until_close ? "GET / HTTP/1.0\r\n\r\n" : "GET / HTTP/1.1\r\n" H "\r\n");
+        send_head(200, is_until_close ? BODY_UNTIL_CLOSE : BODY_LENGTH, 5 * CODEC_BULK - 1 + sizeof data);
+        size_t head = codec->out.len;
+        codec_send_body(stream, slice_make(data, CODEC_BULK)); /* behind the head */
+        ck_assert_uint_eq(past, 0);
+        ck_assert_uint_eq(codec->out.len, head + CODEC_BULK);
+        sbuf_consume(&codec->out, codec->out.len);
+        codec_send_body(stream, slice_make(data, CODEC_BULK)); /* all of it */
+        ck_assert_uint_eq(past, CODEC_BULK);
+        ck_assert_uint_eq(codec->out.len, 0);
+        codec_send_body(stream, slice_make(data, sizeof data)); /* a part */
+        ck_assert_uint_eq(past, CODEC_BULK + 10000);
+        ck_assert_uint_eq(codec->out.len, sizeof data - 10000);
+        codec_send_body(stream, slice_make(data, CODEC_BULK)); /* in its turn */
+        sbuf_consume(&codec->out, codec->out.len);
+        codec_send_body(stream, slice_make(data, CODEC_BULK - 1)); /* too small */
+        ck_assert_uint_eq(past, CODEC_BULK + 10000);
+        ck_assert_uint_eq(codec->out.len, CODEC_BULK - 1);
+        codec_send_body(stream, slice_make(data, CODEC_BULK));
+        codec_send_end(stream, NULL); /* what went past was counted */
+        finish();
+    }
+}
+END_TEST
+
+START_TEST(large_chunks_stay_in_order) {
+    static char data[CODEC_BULK];
+    codec->write = write_past;
+    past = 0;
+    receive("GET / HTTP/1.1\r\n" H "\r\n");
+    send_head(200, BODY_CHUNKED, 0);
+    sbuf_consume(&codec->out, codec->out.len);
+    codec_send_body(stream, slice_make(data, sizeof data));
+    ck_assert_uint_eq(past, 0);
+    ck_assert_uint_gt(codec->out.len, sizeof data);
+}
+END_TEST
+
 START_TEST(bodies_over_the_limit_are_broken_off) {
     static const char *const messages[] = {
         "POST / HTTP/1.1\r\n" H "Content-Length: 11\r\n\r\n",
@@ -672,6 +727,8 @@ Suite *http_h1c_suite(void) {
     tcase_add_test(tcase, the_window_holds_the_client_back);
     tcase_add_test(tcase, the_window_holds_chunks_back);
     tcase_add_test(tcase, the_output_tells_when_to_go_on);
+    tcase_add_test(tcase, large_pieces_go_past_an_empty_output);
+    tcase_add_test(tcase, large_chunks_stay_in_order);
     tcase_add_loop_test(tcase, bodies_over_the_limit_are_broken_off, 0, 2);
     tcase_add_test(tcase, sec_42_a_bad_chunk_breaks_the_request_and_closes);
     tcase_add_test(tcase, sec_42_a_bad_chunk_after_the_response_began_closes);
