@@ -12,8 +12,9 @@
 #include "tls/peer.h"
 #include "tls/tls_profile.h"
 
-/* Takes fd over. profile: a reference is kept. select is asked once, with owner, in the ClientHello callback; a second
- * ClientHello (after HelloRetryRequest) must carry the same name or the handshake fails. */
+/* Takes fd over: non-blocking, closed on exec, as an acceptor gives them. profile: a reference is kept. select is asked
+ * once, with owner, in the ClientHello callback; a second ClientHello (after HelloRetryRequest) must carry the same
+ * name or the handshake fails. */
 struct stream *stream_tls_accept(struct loop *loop, int fd, struct tls_profile *profile, tls_select_fn *select,
                                  stream_fn *fn, void *owner);
 /* Its handshake waits for a ClientHello, and nothing has come that was not looked at yet. A system call at most. */

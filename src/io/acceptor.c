@@ -8,6 +8,7 @@
 #include "io/acceptor.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -266,6 +267,8 @@ struct acceptor *acceptor_open(struct loop *loop, int listening_fd, const char *
     acceptor->name = mem_strdup(name);
     acceptor->fn = fn;
     acceptor->owner = owner;
+    int on = 1; /* connections inherit it; a socket that is not TCP refuses, which does not matter */
+    (void)setsockopt(listening_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     acceptor->watch = loop_watch_new(loop, listening_fd, on_ready, acceptor);
     acceptor->retry = loop_timer_new(loop, on_retry, acceptor);
     loop_task_init(&acceptor->reap, reap, acceptor);

@@ -1,9 +1,8 @@
 /*
  * library: see the header. decode.c decodes in it, tls/ makes its SSL_CTX with it.
  *
- * A small provider stands in a library context of its own and hands out the algorithms of the default provider: all of
- * them, but of key managers and decoders only those that certificates and handshakes have use for. The implementations
- * are the default provider's and run in its context.
+ * A small provider stands in a library context of its own and hands out algorithms of the default provider: those that
+ * certificates and handshakes have use for. The implementations are the default provider's and run in its context.
  *
  * Not where OpenSSL keeps decoders (3.2 and later), and not where the machine's configuration has activated other
  * providers or asks for properties (FIPS): then it is the default context, as if this file did not exist.
@@ -23,11 +22,48 @@
 #define DECODERS_KEPT_SINCE 0x30200000L
 #define OPERATIONS 32
 
-/* Keys of handshakes and certificates; HMAC is what TLS 1.3 makes its MACs with. */
+/* What TLS 1.2 and 1.3 and the signatures of certificates have use for. The fewer names there are in a context, the
+ * cheaper is each look-up that goes by all of them, as those of keys do. */
+static const char *const DIGESTS[] = {"SHA1",         "SHA2-224",     "SHA2-256", "SHA2-384", "SHA2-512",
+                                      "SHA2-512/224", "SHA2-512/256", "SHA3-224", "SHA3-256", "SHA3-384",
+                                      "SHA3-512",     "MD5",          "MD5-SHA1", NULL};
+static const char *const CIPHERS[] = {"AES-128-GCM",
+                                      "AES-256-GCM",
+                                      "AES-128-CCM",
+                                      "AES-256-CCM",
+                                      "AES-128-CBC",
+                                      "AES-256-CBC",
+                                      "AES-128-CBC-HMAC-SHA1",
+                                      "AES-256-CBC-HMAC-SHA1",
+                                      "AES-128-CBC-HMAC-SHA256",
+                                      "AES-256-CBC-HMAC-SHA256",
+                                      "AES-256-CTR",
+                                      "ChaCha20-Poly1305",
+                                      "ARIA-128-GCM",
+                                      "ARIA-256-GCM",
+                                      "CAMELLIA-128-CBC",
+                                      "CAMELLIA-256-CBC",
+                                      NULL};
+static const char *const MACS[] = {"HMAC", NULL};
+static const char *const KDFS[] = {"HKDF", "TLS13-KDF", "TLS1-PRF", NULL};
 static const char *const KEYS[] = {"RSA",    "RSA-PSS", "EC", "ED25519", "ED448", "DSA",
                                    "X25519", "X448",    "DH", "HMAC",    NULL};
-/* Keys that sign. */
+static const char *const EXCHANGES[] = {"DH", "ECDH", "X25519", "X448", NULL};
+static const char *const SIGNATURES[] = {"RSA", "ECDSA", "ED25519", "ED448", "DSA", "HMAC", NULL};
 static const char *const SIGNERS[] = {"RSA", "RSA-PSS", "EC", "ED25519", "ED448", "DSA", NULL};
+static const char *const NONE[] = {NULL};
+static const char *const *const WANTED[OPERATIONS] = {
+    [OSSL_OP_DIGEST] = DIGESTS,
+    [OSSL_OP_CIPHER] = CIPHERS,
+    [OSSL_OP_MAC] = MACS,
+    [OSSL_OP_KDF] = KDFS,
+    [OSSL_OP_KEYMGMT] = KEYS,
+    [OSSL_OP_KEYEXCH] = EXCHANGES,
+    [OSSL_OP_SIGNATURE] = SIGNATURES,
+    [OSSL_OP_DECODER] = SIGNERS,
+    [OSSL_OP_ENCODER] = NONE,
+    [OSSL_OP_STORE] = NONE,
+};
 
 static OSSL_PROVIDER *source; /* the default provider */
 
@@ -42,18 +78,11 @@ static bool is_named(const char *names, const char *const *list) {
 
 static bool is_wanted(int operation, const OSSL_ALGORITHM *algorithm) {
     const char *property = algorithm->property_definition;
-    switch (operation) {
-    case OSSL_OP_KEYMGMT:
-        return is_named(algorithm->algorithm_names, KEYS);
-    case OSSL_OP_DECODER:
-        return is_named(algorithm->algorithm_names, SIGNERS) && strstr(property, "input=der") &&
-               (strstr(property, "structure=SubjectPublicKeyInfo") || strstr(property, "structure=PrivateKeyInfo"));
-    case OSSL_OP_ENCODER:
-    case OSSL_OP_STORE:
+    if (WANTED[operation] && !is_named(algorithm->algorithm_names, WANTED[operation]))
         return false;
-    default:
-        return true;
-    }
+    return operation != OSSL_OP_DECODER ||
+           (strstr(property, "input=der") &&
+            (strstr(property, "structure=SubjectPublicKeyInfo") || strstr(property, "structure=PrivateKeyInfo")));
 }
 
 static const OSSL_ALGORITHM *query(void *provider, int operation, int *no_cache) {

@@ -56,15 +56,21 @@ bool handshake_explain(struct handshake *handshake, SSL *ssl, int ssl_error, int
 /* sni.c: the ClientHello and servername callbacks. */
 int sni_select(SSL *ssl, int *alert, void *arg);
 int sni_acknowledge(SSL *ssl, int *alert, void *arg);
+/* The certificate callback: nothing is resumed. */
+int sni_present(SSL *ssl, void *arg);
 /* Content of a server_name extension. False: not exactly one well-formed entry of type host_name. */
 bool sni_parse(struct slice extension, struct slice *name_out);
 
 /* verify_record.c: the callback in place of OpenSSL's own verification. */
 int verify_record(X509_STORE_CTX *store, void *arg);
 
-/* tls_host.c: puts certificates, verify mode, CA names and session binding of a hostname on a connection. -1: OpenSSL
- * refuses (its error queue is emptied). */
+/* tls_host.c: puts verify mode and session binding of a hostname on a connection, before sessions are looked up. -1:
+ * OpenSSL refuses (its error queue is emptied). */
 MUST_CHECK int tls_host_apply(const struct tls_host *host, SSL *ssl);
+/* Certificates and CA names, for a full handshake. The names stay the host's: tls_host_take_back() before the SSL or
+ * the host is freed. */
+MUST_CHECK int tls_host_present(const struct tls_host *host, SSL *ssl);
+void tls_host_take_back(SSL *ssl);
 
 /* tls_profile.c */
 SSL_CTX *tls_profile_ctx(const struct tls_profile *profile);

@@ -76,7 +76,7 @@ static int choose_host(struct handshake *handshake, SSL *ssl, int *alert) {
     }
     if (tls_host_apply(handshake->host, ssl) != 0) {
         return refuse(handshake, alert, SSL_AD_INTERNAL_ERROR, REASON_HANDSHAKE_FAILED,
-                      "the hostname's certificates could not be put on the connection");
+                      "the hostname's settings could not be put on the connection");
     }
     return SSL_CLIENT_HELLO_SUCCESS;
 }
@@ -117,6 +117,19 @@ int sni_select(SSL *ssl, int *alert, void *arg) {
                       "the client's second ClientHello names another host than its first");
     }
     return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+int sni_present(SSL *ssl, void *arg) {
+    (void)arg;
+    struct handshake *handshake = handshake_of(ssl);
+    if (handshake && handshake->host && tls_host_present(handshake->host, ssl) == 0) {
+        return 1;
+    }
+    if (handshake) {
+        handshake_refuse(handshake, REASON_HANDSHAKE_FAILED,
+                         "the hostname's certificates could not be put on the connection");
+    }
+    return 0;
 }
 
 /* Lets the client see that its SNI was used. */

@@ -57,12 +57,13 @@ struct stream_tls {
     bool has_waited;       /* not in the turn in which it was ready */
     int handshake_waits;   /* LOOP_READ or LOOP_WRITE: what the next step waits for */
     int read_waits;
-    unsigned bare_records;     /* since data last came */
-    size_t retry_len;          /* bytes whose records are made, but not sent: the next write starts with them */
-    bool is_in_readable;       /* the owner is being told: what it leaves is looked at afterwards */
-    bool is_read_over;         /* EOF or broken */
-    bool is_discarding;        /* what comes is no longer decrypted */
-    bool is_write_over;        /* half closed or broken */
+    unsigned bare_records; /* since data last came */
+    size_t retry_len;      /* bytes whose records are made, but not sent: the next write starts with them */
+    bool is_in_readable;   /* the owner is being told: what it leaves is looked at afterwards */
+    bool is_read_over;     /* EOF or broken */
+    bool is_discarding;    /* what comes is no longer decrypted */
+    bool is_write_over;    /* half closed or broken */
+    bool is_fin_sent;
     bool has_close_notify_due; /* close_notify is still to be sent */
 };
 
@@ -125,9 +126,9 @@ static void count_record(int is_written, int version, int type, const void *byte
 
 static void finish_handshake(struct stream_tls *tls) {
     tls->peer = peer_capture(tls->handshake, tls->ssl);
+    tls_host_take_back(tls->ssl);
     SSL_set_app_data(tls->ssl, NULL);
     handshake_free(&tls->handshake);
-    SSL_set0_CA_list(tls->ssl, NULL); /* served its purpose */
     SSL_set_msg_callback(tls->ssl, count_record);
     SSL_set_msg_callback_arg(tls->ssl, tls);
     set_state(tls, TLS_OPEN);
@@ -339,6 +340,7 @@ static void send_close_notify(struct stream_tls *tls) {
     tls->has_close_notify_due = result < 0 && SSL_get_error(tls->ssl, result) == SSL_ERROR_WANT_WRITE;
     openssl_drain(NULL, "TLS");
     if (!tls->has_close_notify_due) {
+        tls->is_fin_sent = true;
         (void)shutdown(tls->base.fd, SHUT_WR);
     }
     update_interest(tls);
@@ -379,7 +381,9 @@ static void tls_close(struct stream *stream, bool reset) {
     struct stream_tls *tls = tls_of(stream);
     if (!reset) {
         tls_shutdown_write(stream);
-        (void)shutdown(stream->fd, SHUT_WR);
+        if (!tls->is_fin_sent) {
+            (void)shutdown(stream->fd, SHUT_WR);
+        }
         discard_input(stream->fd);
     }
     loop_task_cancel(&tls->step);
@@ -388,6 +392,7 @@ static void tls_close(struct stream *stream, bool reset) {
 
 static void tls_free(struct stream *stream) {
     struct stream_tls *tls = tls_of(stream);
+    tls_host_take_back(tls->ssl);
     SSL_free(tls->ssl);
     handshake_free(&tls->handshake);
     peer_free(&tls->peer);
@@ -445,7 +450,6 @@ static void on_ready(void *arg, int ready) {
 struct stream *stream_tls_accept(struct loop *loop, int fd, struct tls_profile *profile, tls_select_fn *select,
                                  stream_fn *fn, void *owner) {
     struct stream_tls *tls = NEW(struct stream_tls);
-    stream_prepare_fd(fd);
     stream_init(&tls->base, &TLS_OPS, loop, fd, fn, owner);
     tls->handshake = handshake_new(profile, select, owner);
     tls->wants_reading = true;

@@ -1,7 +1,7 @@
 /*
  * tls_host: one hostname's part of a handshake, prepared once: certificate chains and CA names as OpenSSL wants them,
- * and the digest that sessions are bound to. The ClientHello callback (sni.c) puts it on the connection with
- * tls_host_apply().
+ * and the digest that sessions are bound to. The ClientHello callback (sni.c) puts on the connection what counts before
+ * sessions are looked up, with tls_host_apply(); what only full handshakes need follows with tls_host_present().
  *
  * Everything is set on the SSL itself. Nothing comes by switching its SSL_CTX: that leaves verification settings and
  * ticket keys behind, and comes after the session was looked up.
@@ -202,28 +202,49 @@ const uint8_t *tls_host_binding(const struct tls_host *host) {
     return host->core->binding;
 }
 
-static int apply_client_certificate(const struct tls_host *host, SSL *ssl) {
-    if (host->core->mode == CLIENT_CERTIFICATE_OFF) {
-        SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
-        return 0;
+static int verify_mode_of(const struct tls_host *host) {
+    switch (host->core->mode) {
+    case CLIENT_CERTIFICATE_REQUEST:
+        return SSL_VERIFY_PEER;
+    case CLIENT_CERTIFICATE_REQUIRE:
+        return SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
+    default:
+        return SSL_VERIFY_NONE;
     }
-    bool is_required = host->core->mode == CLIENT_CERTIFICATE_REQUIRE;
-    SSL_set_verify(ssl, SSL_VERIFY_PEER | (is_required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
-    if (host->core->ca_names) {
-        /* The SSL wants a list of its own and frees it; there is no way to share one. */
-        STACK_OF(X509_NAME) *names = SSL_dup_CA_list(host->core->ca_names);
-        if (!names) {
-            return -1;
-        }
-        SSL_set0_CA_list(ssl, names);
-    }
-    return 0;
 }
 
 int tls_host_apply(const struct tls_host *host, SSL *ssl) {
-    if (core_prepare(host->core, host->trust) != 0) {
-        goto failed;
+    if (core_prepare(host->core, host->trust) != 0 ||
+        SSL_set_session_id_context(ssl, host->core->binding, sizeof host->core->binding) != 1) {
+        openssl_drain(NULL, "hostname");
+        return -1;
     }
+    SSL_set_verify(ssl, verify_mode_of(host), NULL);
+    return 0;
+}
+
+/* The SSL frees its list with the names in it, and names cannot be counted; so it gets a list of its own with names
+ * that are ours, and tls_host_take_back() empties that. */
+static int lend_ca_names(const struct tls_host *host, SSL *ssl) {
+    tls_host_take_back(ssl);
+    if (!host->core->ca_names) {
+        return 0;
+    }
+    STACK_OF(X509_NAME) *names = sk_X509_NAME_dup(host->core->ca_names);
+    if (!names) {
+        return -1;
+    }
+    SSL_set0_CA_list(ssl, names);
+    return 0;
+}
+
+void tls_host_take_back(SSL *ssl) {
+    STACK_OF(X509_NAME) *names = (STACK_OF(X509_NAME) *)(uintptr_t)SSL_get0_CA_list(ssl);
+    sk_X509_NAME_zero(names);
+    SSL_set0_CA_list(ssl, NULL);
+}
+
+int tls_host_present(const struct tls_host *host, SSL *ssl) {
     for (size_t i = 0; i < host->core->keypair_count; i++) {
         const struct keypair *keypair = host->core->keypairs[i];
         X509 *leaf = cert_x509(keypair_chain(keypair)->items[0]);
@@ -231,8 +252,7 @@ int tls_host_apply(const struct tls_host *host, SSL *ssl) {
             goto failed;
         }
     }
-    if (SSL_set_session_id_context(ssl, host->core->binding, sizeof host->core->binding) != 1 ||
-        apply_client_certificate(host, ssl) != 0) {
+    if (lend_ca_names(host, ssl) != 0) {
         goto failed;
     }
     return 0;

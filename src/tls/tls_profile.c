@@ -158,6 +158,7 @@ static int set_up(SSL_CTX *ctx, const struct tls_profile_source *source, struct 
                                        : MAX_HANDSHAKE_MESSAGE);
     SSL_CTX_set_client_hello_cb(ctx, sni_select, NULL);
     SSL_CTX_set_tlsext_servername_callback(ctx, sni_acknowledge);
+    SSL_CTX_set_cert_cb(ctx, sni_present, NULL);
     SSL_CTX_set_alpn_select_cb(ctx, select_protocol, NULL);
     SSL_CTX_set_cert_verify_callback(ctx, verify_record, NULL);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
