@@ -32,7 +32,8 @@ void tls_host_unref(struct tls_host **host);
 const char *tls_host_name(const struct tls_host *host);
 struct trust *tls_host_trust(const struct tls_host *host);
 enum client_certificate tls_host_mode(const struct tls_host *host);
-/* What sessions are bound to: SHA-256 over name, mode and trust_id (sec-01). */
+/* What sessions are bound to: SHA-256 over name, mode and trust_id; under a wildcard also to the name that the client
+ * said (sec-01). */
 const uint8_t *tls_host_binding(const struct tls_host *host);
 
 #endif

@@ -30,9 +30,10 @@ struct handshake {
     int64_t accepted_us; /* monotonic */
     bool has_hello;      /* a ClientHello was parsed */
     bool has_sni;
-    char server_name[256]; /* normalised; "" until known */
-    struct tls_host *host; /* a reference; NULL until chosen */
-    enum reason reason;    /* why it failed; NONE as long as it has not */
+    char server_name[256];        /* normalised; "" until known */
+    struct tls_host *host;        /* a reference; NULL until chosen */
+    uint8_t binding[SHA256_SIZE]; /* of sessions: tls_host_binding, and under a wildcard server_name; with host */
+    enum reason reason;           /* why it failed; NONE as long as it has not */
     char detail[256];
     struct presented full;    /* from the Certificate message of this handshake */
     struct presented resumed; /* from a session ticket that was found good; counts only if OpenSSL then takes it */
@@ -105,7 +106,7 @@ bool ticket_keys_derive(const struct ticket_keys *keys, size_t index, const uint
 #define TICKET_DATA_MAX (1 + 2 * SHA256_SIZE + 2 * 8 + 1 + TICKET_SENT_BYTES_MAX + 2 * TICKET_SENT_COUNT_MAX)
 
 struct ticket_data {
-    uint8_t binding[SHA256_SIZE]; /* tls_host_binding */
+    uint8_t binding[SHA256_SIZE]; /* the handshake's */
     uint8_t anchor[SHA256_SIZE];  /* zeros without a certificate */
     int64_t first_authenticated;
     int64_t not_after;                        /* earliest of the chain; 0 without a certificate */

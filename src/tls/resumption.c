@@ -27,7 +27,7 @@ bool resumption_is_kept(const SSL *ssl) {
 
 void resumption_describe(const struct handshake *handshake, const struct presented *presented,
                          struct ticket_data *out) {
-    memcpy(out->binding, tls_host_binding(handshake->host), SHA256_SIZE);
+    memcpy(out->binding, handshake->binding, SHA256_SIZE);
     out->first_authenticated = presented->first_authenticated;
     if (!presented->leaf) {
         return;
@@ -56,7 +56,7 @@ static bool restore_presented(const struct ticket_data *data, struct cert *leaf,
 
 static bool is_current(const struct handshake *handshake, const struct ticket_data *data, int64_t now) {
     int64_t age = now - data->first_authenticated;
-    return CRYPTO_memcmp(data->binding, tls_host_binding(handshake->host), SHA256_SIZE) == 0 && age >= 0 &&
+    return CRYPTO_memcmp(data->binding, handshake->binding, SHA256_SIZE) == 0 && age >= 0 &&
            age < tls_profile_session_timeout(handshake->profile) && (data->not_after == 0 || now < data->not_after);
 }
 

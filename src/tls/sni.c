@@ -62,6 +62,21 @@ static bool offers_tls13(SSL *ssl) {
     return false;
 }
 
+/* Names under a wildcard are hosts of their own (RFC 6066 section 3: no resumption under another name). */
+static bool bind_session(struct handshake *handshake, SSL *ssl) {
+    const uint8_t *binding = tls_host_binding(handshake->host);
+    memcpy(handshake->binding, binding, SHA256_SIZE);
+    if (tls_host_name(handshake->host)[0] != '*') {
+        return true; /* as the host was applied */
+    }
+    char bytes[SHA256_SIZE + sizeof handshake->server_name];
+    size_t len = strlen(handshake->server_name);
+    memcpy(bytes, binding, SHA256_SIZE);
+    memcpy(bytes + SHA256_SIZE, handshake->server_name, len);
+    sha256(slice_make(bytes, SHA256_SIZE + len), handshake->binding);
+    return SSL_set_session_id_context(ssl, handshake->binding, SHA256_SIZE) == 1;
+}
+
 static int choose_host(struct handshake *handshake, SSL *ssl, int *alert) {
     struct slice name = handshake->has_sni ? slice_of(handshake->server_name) : SLICE_NONE;
     enum reason reason = handshake->select(handshake->owner, name, &handshake->host);
@@ -74,7 +89,7 @@ static int choose_host(struct handshake *handshake, SSL *ssl, int *alert) {
     if (!handshake->has_sni) {
         (void)snprintf(handshake->server_name, sizeof handshake->server_name, "%s", tls_host_name(handshake->host));
     }
-    if (tls_host_apply(handshake->host, ssl) != 0) {
+    if (tls_host_apply(handshake->host, ssl) != 0 || !bind_session(handshake, ssl)) {
         return refuse(handshake, alert, SSL_AD_INTERNAL_ERROR, REASON_HANDSHAKE_FAILED,
                       "the hostname's settings could not be put on the connection");
     }

@@ -66,7 +66,8 @@ def test_the_same_host_resumes(shared, certs, host, version):
 @VERSIONS
 @pytest.mark.parametrize("start, target, status", [
     ("a.test", "b.test", 403), ("b.test", "a.test", 200), ("a.test", "twin.test", 200), ("open.test", "a.test", 200),
-    ("a.test", "open.test", 200), ("a.test", "must.test", 200), ("x.star.test", "a.test", 200)])
+    ("a.test", "open.test", 200), ("a.test", "must.test", 200), ("x.star.test", "a.test", 200),
+    ("x.star.test", "y.star.test", 200)])
 def test_sec_01_a_session_of_one_host_is_none_of_another(shared, certs, start, target, status, version):
     visitor = Visitor(shared, certs.alice, version)
     session = visitor.visit(start)[2]
