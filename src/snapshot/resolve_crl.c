@@ -100,8 +100,15 @@ static bool is_same_bundle(const struct conf_ca_bundle *a, const struct conf_ca_
     return a->name.text && b->name.text && strcmp(a->name.text, b->name.text) == 0;
 }
 
+static bool names_url(const struct conf_ca_bundle *bundle, const char *url) {
+    for (size_t i = 0; i < bundle->crl.urls.count; i++)
+        if (strcmp(bundle->crl.urls.items[i].text, url) == 0)
+            return true;
+    return false;
+}
+
 /* What was in force in place of this file: the lists of the same path; for a new path, those of paths that the bundle
- * no longer names. */
+ * no longer names. (A URL that was there before and has brought nothing is not new.) */
 static void find_previous(struct resolving *r, const struct conf_ca_bundle *bundle, const char *path,
                           const struct cert_list *issuers, struct crl_list *out) {
     if (!r->previous_conf)
@@ -109,6 +116,7 @@ static void find_previous(struct resolving *r, const struct conf_ca_bundle *bund
     const struct conf *previous = r->previous_conf;
     for (size_t i = 0; i < previous->ca_bundles.count; i++) {
         const struct conf_ca_bundle *old = &previous->ca_bundles.items[i];
+        bool may_follow = is_same_bundle(old, bundle) && !names_url(old, path);
         for (size_t j = 0; j < old->crl.lists.count; j++) {
             const struct conf_file *file = &old->crl.lists.items[j];
             if (strcmp(file->path.text, path) == 0) {
@@ -116,7 +124,7 @@ static void find_previous(struct resolving *r, const struct conf_ca_bundle *bund
                 crl_list_add_from(out, r->previous, file->digest, issuers);
                 return;
             }
-            if (is_same_bundle(old, bundle) && !crl_find_list(&bundle->crl, file->path.text))
+            if (may_follow && !crl_find_list(&bundle->crl, file->path.text))
                 crl_list_add_from(out, r->previous, file->digest, issuers);
         }
     }

@@ -547,6 +547,29 @@ START_TEST(sec_29_nor_under_another_file_name) {
 }
 END_TEST
 
+START_TEST(a_url_that_waits_takes_no_list_over) {
+    struct resolved first, second;
+    bool is_good;
+    const char *url = ", urls: ['http://a.test/l.crl']";
+    put_crl("gone.crl", &ca, "9", 1, 100);
+    mem_free(ask(&(struct plan){.crl = "ca.crl, gone.crl", .crl_more = url}, NULL, &first, &is_good));
+    ck_assert(is_good && first.crl_count == 2);
+    char *said = ask(&(struct plan){.crl = "ca.crl", .crl_more = url}, &first, &second, &is_good);
+    ck_assert_msg(is_good && second.crl_count == 1, "%s", said);
+    ck_assert_str_eq(second.crls[0].digest, first.crls[0].digest);
+    resolved_fini(&second);
+    mem_free(said);
+    /* A new one does, until it has brought its own: a change of the source is no gap. */
+    resolved_fini(&first);
+    mem_free(ask(&(struct plan){.crl = "ca.crl, gone.crl"}, NULL, &first, &is_good));
+    said = ask(&(struct plan){.crl = "ca.crl", .crl_more = url}, &first, &second, &is_good);
+    ck_assert_msg(is_good && second.crl_count == 2, "%s", said);
+    resolved_fini(&first);
+    resolved_fini(&second);
+    mem_free(said);
+}
+END_TEST
+
 START_TEST(sec_29_a_kept_crl_belongs_to_a_ca_of_the_bundle) {
     struct resolved first, second;
     bool is_good;
@@ -674,6 +697,7 @@ Suite *snapshot_resolve_suite(void) {
     tcase_add_test(tcase, sec_29_an_unusable_crl_keeps_the_last_good_at_a_reload);
     tcase_add_test(tcase, sec_29_an_older_crl_never_replaces_a_newer);
     tcase_add_test(tcase, sec_29_nor_under_another_file_name);
+    tcase_add_test(tcase, a_url_that_waits_takes_no_list_over);
     tcase_add_test(tcase, sec_29_a_kept_crl_belongs_to_a_ca_of_the_bundle);
     tcase_add_test(tcase, several_lists_in_a_pem_file_share_its_digest);
     tcase_add_test(tcase, addresses_rules_tls_settings_and_tests_are_proved);
