@@ -1,6 +1,6 @@
 /*
  * statuses: what OCSP responders say of the certificates of this worker's clients. Control asks them
- * (app/control_ocsp); here their answers are kept until they run out. One for each worker. An answer that has not come
+ * (app/ocsp_desk); here their answers are kept until they run out. One for each worker. An answer that has not come
  * is not a good one (sec-33).
  */
 #ifndef SALLYPORT_PROXY_STATUSES_H

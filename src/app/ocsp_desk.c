@@ -32,6 +32,8 @@
 #define SKEW_S 300     /* by which a responder's clock may differ */
 #define MAX_AGE_S 3600 /* of an answer that does not say until when it holds */
 #define KEY_SIZE (2 * SHA256_SIZE)
+/* Clients read it. Addresses and causes are for the log. */
+#define NO_ANSWER "no OCSP responder gave a usable answer"
 
 struct record {
     struct list node; /* desk->records, the one used last in front */
@@ -43,7 +45,7 @@ struct record {
     bool is_known;
     struct ocsp_answer answer; /* is_known */
     time_t asked_at, failed_until;
-    char why[200]; /* of the last failure */
+    const char *why; /* nothing is known */
     struct fetch *fetch;
     unsigned waiting; /* questions that look at it */
 };
@@ -160,7 +162,7 @@ static void ask_responder(struct record *record);
 
 static void fail(struct record *record, const char *why) {
     const char *url = record->url < record->url_count ? record->urls[record->url] : "";
-    (void)snprintf(record->why, sizeof record->why, "%s", why);
+    record->why = NO_ANSWER;
     log_warning("OCSP: %s: %s", url, why);
     metric_add(METRIC_OCSP, 1, "failed");
     record->url++;
@@ -237,7 +239,7 @@ static void freshen(struct record *record, time_t now) {
         return;
     record->url = 0;
     if (record->url_count == 0)
-        (void)snprintf(record->why, sizeof record->why, "the certificate names no OCSP responder");
+        record->why = "the certificate names no OCSP responder";
     else
         ask_responder(record);
 }
@@ -291,7 +293,7 @@ static struct record *record_of(struct ocsp_desk *desk, struct cert *cert, struc
     }
     make_room(desk);
     record = NEW(struct record);
-    *record = (struct record){.desk = desk, .cert = cert_ref(cert), .issuer = cert_ref(issuer)};
+    *record = (struct record){.desk = desk, .cert = cert_ref(cert), .issuer = cert_ref(issuer), .why = NO_ANSWER};
     memcpy(record->key, key, KEY_SIZE);
     set_urls(record, url);
     list_push_front(&desk->records, &record->node);

@@ -208,7 +208,9 @@ def test_a_certificate_that_names_no_responder(world):
 
 
 def test_sec_34_a_private_address_must_be_listed(world):
-    assert world.gateway(fetch={}).get("app.test", credential=world.device("alice")).reason == "ocsp_unavailable"
+    response = world.gateway(fetch={}).get("app.test", credential=world.device("alice"))
+    assert response.reason == "ocsp_unavailable"
+    assert b"127.0.0.1" not in response.body  # where responders are is not for clients
     assert world.responder.asked == 0
 
 
