@@ -19,6 +19,7 @@
 #define PATIENCE_S 10
 #define TOKEN_MAX 65536
 #define HEAD_SLACK 65536
+#define MESSAGES_MAX 65536
 
 struct target {
     struct conf *conf;
@@ -26,17 +27,31 @@ struct target {
     struct sbuf token;
 };
 
+/* The file is not even YAML: the first thing that is wrong with it, on one line. */
+static int say_unreadable(struct conf_messages *messages, struct err *err) {
+    struct sbuf text;
+    struct slice line;
+    sbuf_init(&text, MESSAGES_MAX);
+    conf_messages_print(messages, &text);
+    (void)slice_cut(sbuf_slice(&text), '\n', &line);
+    int result = err_set(err, SLICE_FMT, SLICE_ARG(line));
+    sbuf_fini(&text);
+    return result;
+}
+
 static int find_target(const char *config_path, struct target *target, struct err *err) {
     struct conf_messages messages;
     const char *path = config_path ? config_path : default_config_path();
     conf_messages_init(&messages, path);
     target->conf = conf_load(path, &messages);
+    int result = target->conf ? 0 : say_unreadable(&messages, err);
     conf_messages_fini(&messages);
-    if (!target->conf)
-        return err_set(err, "%s cannot be read", path);
+    if (result != 0)
+        return result;
     const struct conf_admin *admin = &target->conf->admin;
     if (!admin->address.text)
-        return err_set(err, "%s has no admin address: nobody can be asked", path);
+        return err_set(err, "%s has no admin address to ask on; for example: admin: {address: \"unix:run/admin.sock\"}",
+                       path);
     if (addr_parse(slice_of(admin->address.text), &target->addr, err) != 0)
         return err_context(err, "admin.address");
     if (admin->token_file.path.text && file_read(admin->token_file.path.text, TOKEN_MAX, &target->token, err) != 0)

@@ -21,7 +21,8 @@ int cmd_sandbox_test(int argc, char **argv) {
     struct sandbox_ids ids;
     struct err err;
     bool is_boxed = true;
-    for (int option; (option = getopt(argc, argv, "u:nh")) != -1;) {
+    static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    for (int option; (option = getopt_long(argc, argv, "u:nh", options, NULL)) != -1;) {
         if (option == 'u') {
             source.user = optarg;
         } else if (option == 'n') {

@@ -63,7 +63,8 @@ static int wait_for_outcome(pid_t pid, const char *before) {
 
 int cmd_upgrade(int argc, char **argv) {
     char before[NAME_SIZE], *end = NULL;
-    for (int option; (option = getopt(argc, argv, "h")) != -1;) {
+    static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         usage(option == 'h' ? stdout : stderr);
         return option == 'h' ? 0 : 2;
     }

@@ -85,9 +85,9 @@ static bool settle_offers(struct crl_watch *watch, const char *why) {
         const char *result = is_ok ? "ok" : "rejected";
         are_all_ok &= is_ok;
         if (is_ok)
-            log_info("CA bundle '%s': the CRL of %s in %s took effect: %zu entries%s%s", offer->bundle,
-                     crl_issuer_text(offer->crl), offer->path, crl_count(offer->crl), *offer->detail ? "; " : "",
-                     offer->detail);
+            log_info("CA bundle '%s': the CRL of %s in %s took effect: %zu %s%s%s", offer->bundle,
+                     crl_issuer_text(offer->crl), offer->path, crl_count(offer->crl),
+                     crl_count(offer->crl) == 1 ? "entry" : "entries", *offer->detail ? "; " : "", offer->detail);
         metric_add(METRIC_CRL_REFRESH, 1, offer->bundle, result);
         if (!is_ok || !watch->is_quiet) /* a reload has told what came into force with it (app/crl_audit) */
             observe_crl(watch->audit, &news, result, watch->generation);

@@ -88,7 +88,8 @@ void master_stop(struct master *master, bool is_replaced) {
         master_look_around(master);
         return;
     }
-    log_info("stopping: %zu workers have at most %lld ms to finish", workers_serving(master),
+    size_t workers = workers_serving(master);
+    log_info("stopping: %zu %s at most %lld ms to finish", workers, workers == 1 ? "worker has" : "workers have",
              (long long)master->in_force.shutdown_timeout_ms);
     master_set_state(master, MASTER_DRAINING);
     control_tell(master, &(struct ipc_message){.type = IPC_STOP, .value = 1});

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -168,8 +169,9 @@ static int make_key(struct key_ring *ring, int64_t now, int64_t active_from, str
     token_key_write(key, &text);
     int result = state_write(path, sbuf_slice(&text), err);
     if (result == 0) {
-        log_info("a new key signs tokens from %lld on: %.16s (%s)", (long long)active_from, token_key_id(key),
-                 token_algorithm_name(ring->algorithm));
+        char when[CLOCK_TEXT_SIZE];
+        log_info("a new key signs tokens from %s on: %.16s (%s)", clock_format((time_t)active_from, when),
+                 token_key_id(key), token_algorithm_name(ring->algorithm));
         insert(ring, name, active_from, key);
     } else {
         token_key_free(&key);

@@ -338,4 +338,7 @@ def test_crls_asks_with_the_token_and_says_why_it_has_no_answer(world, tmp_path,
     (tmp_path / "other.yaml").write_text(world.config({}))
     done = run("crls", "-c", tmp_path / "other.yaml")
     assert done.returncode == 2 and "no admin address" in done.stderr
+    (tmp_path / "broken.yaml").write_text("listeners: [")
+    done = run("crls", "-c", tmp_path / "broken.yaml")
+    assert done.returncode == 2 and "broken.yaml:2:1: syntax error" in done.stderr
     assert run("crls", "--nonsense").returncode == 2 and run("crls", "-h").returncode == 0
