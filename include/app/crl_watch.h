@@ -3,8 +3,9 @@
  * (io/file_watch), reads what changed (snapshot/refresh), offers the next generation, and tells log, audit log and
  * metrics what became of it. Also warns as lists age. Never looks at the configuration file.
  *
- *   crl_watch_set --> waiting --files changed--> changed(fresh) --> pending --crl_watch_set (in force) |
- * crl_watch_rejected--> waiting
+ *   crl_watch_set --> waiting --files changed--> changed(fresh) --> pending
+ *                        ^                                             |
+ *                        `---crl_watch_set (in force), crl_watch_rejected
  *
  * While an offer is pending nothing more is offered; what changes meanwhile is looked at afterwards.
  */

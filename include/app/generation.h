@@ -3,8 +3,9 @@
  * secrets, CRL indexes) and a few words. Control seals it; master keeps the one in force and hands it to every child,
  * without looking inside; workers, and a control that was restarted, open it.
  *
- *   control --generation_seal--> items --> master: generation_take --> items --> worker: generation_take,
- * generation_open --> struct resolved
+ *   control --generation_seal--> items --> master: generation_take
+ *                                            `--> items --> worker: generation_take, generation_open --> struct
+ * resolved
  */
 #ifndef SALLYPORT_APP_GENERATION_H
 #define SALLYPORT_APP_GENERATION_H

@@ -72,16 +72,16 @@ struct exchange {
     /* How far it has come; for exchange.c, steps.c, relay.c and the client's deadlines only. */
     unsigned step;                  /* index into the table of steps */
     const struct headers *trailers; /* of the request, those that pass; with request_ended */
-    struct sbuf held;             /* request body that the link has no room for; still counted in the codec's window */
-    size_t owed;                  /* response body that the link has not been told is gone */
-    size_t owed_to_client;        /* request body that the codec has not been told is gone, though the link has it */
-    bool fresh;                   /* the next link must not come from the pool */
-    bool request_ended;           /* the client's request has arrived as a whole */
-    bool end_sent;                /* ... and has gone upstream as a whole */
-    bool continue_sent;           /* the client has seen 100 Continue */
-    bool response_ended;          /* the response is complete in the codec */
-    struct token_wait token_wait; /* session */
-    struct status_wait status_wait;
+    struct sbuf held;        /* request body that the link has no room for; still counted in the codec's window */
+    size_t owed;             /* response body that the link has not been told is gone */
+    size_t owed_to_client;   /* request body that the codec has not been told is gone, though the link has it */
+    bool fresh;              /* the next link must not come from the pool */
+    bool request_ended;      /* the client's request has arrived as a whole */
+    bool end_sent;           /* ... and has gone upstream as a whole */
+    bool continue_sent;      /* the client has seen 100 Continue */
+    bool response_ended;     /* the response is complete in the codec */
+    struct wait token_wait;  /* session */
+    struct wait status_wait; /* status */
     struct loop_timer *expect_timer; /* an upstream that ignores Expect: 100-continue */
     struct loop_task reap;
 };

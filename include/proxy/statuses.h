@@ -7,6 +7,7 @@
 #define SALLYPORT_PROXY_STATUSES_H
 
 #include "ipc/ask.h"
+#include "proxy/wait.h"
 #include "tls/peer.h"
 
 #define STATUSES_WAIT_MS 2000 /* how long a request waits for an answer */
@@ -16,18 +17,6 @@ struct statuses;
 /* asker may be NULL: nothing is ever known. */
 struct statuses *statuses_new(struct loop *loop, struct asker *asker);
 void statuses_free(struct statuses **statuses);
-
-/* Who waits; a member of the exchange. done() is called from the loop, once: then statuses_get() again. */
-struct status_wait {
-    struct list node;
-    struct loop_timer *timer;
-    bool is_over; /* it has waited; once is enough */
-    void (*done)(void *arg);
-    void *arg;
-};
-void status_wait_init(struct status_wait *wait, void (*done)(void *arg), void *arg);
-/* done() is not called any more. Harmless when it does not wait. */
-void status_wait_cancel(struct status_wait *wait);
 
 enum status_result {
     STATUS_GOOD,
@@ -42,9 +31,10 @@ struct status {
     bool is_unknown;       /* UNAVAILABLE because a responder says that it knows no such certificate */
     const char *detail;    /* of UNAVAILABLE; valid during this call of the caller */
 };
-/* Of the peer's chain, which verified under trust (peer->report). hostname: of the connection. */
+/* Of the peer's chain, which verified under trust (peer->report). hostname: of the connection. WAIT: again when the
+ * wait is over. */
 enum status_result statuses_get(struct statuses *statuses, const struct peer *peer, const struct trust *trust,
-                                struct slice hostname, time_t now, struct status_wait *wait, struct status *status_out);
+                                struct slice hostname, time_t now, struct wait *wait, struct status *status_out);
 
 /* ---- the question, and control's answer: pure ---- */
 

@@ -9,6 +9,7 @@
 #define SALLYPORT_PROXY_TOKENS_H
 
 #include "ipc/ask.h"
+#include "proxy/wait.h"
 #include "session/jwt.h"
 #include "snapshot/snapshot.h"
 #include "tls/peer.h"
@@ -36,26 +37,14 @@ struct token_subject {
     int64_t session_s;         /* 0: as short as can be */
 };
 
-/* Who waits for a token; a member of the exchange. done() is called from the loop, once: then tokens_get() again. */
-struct token_wait {
-    struct list node;
-    struct loop_timer *timer;
-    bool is_over; /* it has waited; once is enough */
-    void (*done)(void *arg);
-    void *arg;
-};
-void token_wait_init(struct token_wait *wait, void (*done)(void *arg), void *arg);
-/* done() is not called any more. Harmless when it does not wait. */
-void token_wait_cancel(struct token_wait *wait);
-
 enum tokens_result { TOKENS_READY, TOKENS_WAIT, TOKENS_NONE };
 struct token {
     struct slice text; /* valid during this call of the caller: to be copied */
     int64_t issued_at, expires_at;
 };
-/* NONE: there is none in time, or nobody to ask. */
+/* WAIT: tokens_get() again when the wait is over. NONE: there is none in time, or nobody to ask. */
 enum tokens_result tokens_get(struct tokens *tokens, const struct token_subject *subject, int64_t now,
-                              struct token_wait *wait, struct token *token_out);
+                              struct wait *wait, struct token *token_out);
 
 /* ---- from a client ---- */
 

@@ -32,7 +32,6 @@ static struct exchange *exchange_new(struct client *client, struct codec_stream 
     /* The codec's window bounds what is held; the last piece may go a little over it. */
     sbuf_init(&exchange->held, 2 * CODEC_BODY_WINDOW);
     loop_task_init(&exchange->reap, reap, exchange);
-    list_init(&exchange->token_wait.node);
     client_exchange_begun(client, exchange);
     return exchange;
 }
@@ -62,6 +61,16 @@ void exchange_drive(struct exchange *exchange) {
         }
         exchange->step++;
     }
+}
+
+void exchange_go_on(void *arg) {
+    struct exchange *exchange = arg;
+    struct client *client = exchange->client;
+    struct log_scope scope = client_scope(client);
+    log_push(&scope);
+    exchange_drive(exchange);
+    client_kick(client);
+    log_pop(&scope);
 }
 
 /* ---- the end ---- */
@@ -159,9 +168,9 @@ void exchange_finish(struct exchange *exchange, enum ending_who who) {
     exchange->is_finished = true;
     exchange->ending_who = who;
     exchange->step = STEP_COUNT;
-    status_wait_cancel(&exchange->status_wait);
+    wait_cancel(&exchange->status_wait);
     loop_timer_free(&exchange->expect_timer);
-    token_wait_cancel(&exchange->token_wait);
+    wait_cancel(&exchange->token_wait);
     if (exchange->link) {
         link_release(&exchange->link);
     }

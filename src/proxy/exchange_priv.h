@@ -44,6 +44,8 @@ extern const struct step exchange_steps[STEP_COUNT];
 
 /* Runs steps from exchange->step on, until one waits or the exchange is over. */
 void exchange_drive(struct exchange *exchange);
+/* The same from the loop, when what a step waited for has come or will not come; arg is the exchange. */
+void exchange_go_on(void *arg);
 /* Answers locally, then finishes. detail: for people, or NULL for the reason's sentence. Nothing may have been sent
  * yet. */
 void exchange_answer(struct exchange *exchange, enum reason reason, const char *detail);
@@ -85,6 +87,7 @@ struct brought_token *session_check(const struct exchange *exchange, struct slic
 
 /* Answers what is under /cdn-cgi/access/. */
 enum step_result access_step(struct exchange *exchange);
+
 /* ---- status.c ---- */
 
 /* What OCSP says of the certificate, where its bundle wants to know. */

@@ -103,16 +103,6 @@ static void offer_cookie(struct exchange *exchange, const struct token_subject *
     sbuf_fini(&text);
 }
 
-static void on_token(void *arg) {
-    struct exchange *exchange = arg;
-    struct client *client = exchange->client;
-    struct log_scope scope = client_scope(client);
-    log_push(&scope);
-    exchange_drive(exchange);
-    client_kick(client);
-    log_pop(&scope);
-}
-
 static enum step_result go_without(struct exchange *exchange) {
     metric_add(METRIC_ASSERTIONS_MISSING, 1, exchange->hostname->name);
     if (!exchange->application->assertion_required) {
@@ -138,8 +128,8 @@ enum step_result session_step(struct exchange *exchange) {
                                           .hostname = server_name(exchange),
                                           .issuer = exchange->snapshot->conf->tokens.issuer.text,
                                           .session_s = exchange->verdict.session_s};
-    if (!exchange->token_wait.done) {
-        token_wait_init(&exchange->token_wait, on_token, exchange);
+    if (!wait_is_ready(&exchange->token_wait)) {
+        wait_init(&exchange->token_wait, exchange_go_on, exchange);
     }
     switch (
         tokens_get(exchange->client->worker->tokens, &subject, started_s(exchange), &exchange->token_wait, &token)) {

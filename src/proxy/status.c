@@ -11,16 +11,6 @@
 
 #include "base/log.h"
 
-static void on_status(void *arg) {
-    struct exchange *exchange = arg;
-    struct client *client = exchange->client;
-    struct log_scope scope = client_scope(client);
-    log_push(&scope);
-    exchange_drive(exchange);
-    client_kick(client);
-    log_pop(&scope);
-}
-
 static enum step_result go_without(struct exchange *exchange, const struct trust_ocsp_rule *rule,
                                    const struct status *status) {
     if (rule->may_be_missing && !status->is_unknown) {
@@ -47,8 +37,8 @@ enum step_result status_step(struct exchange *exchange) {
     if (rule.ocsp == TRUST_OCSP_OFF) {
         return STEP_NEXT;
     }
-    if (!exchange->status_wait.done) {
-        status_wait_init(&exchange->status_wait, on_status, exchange);
+    if (!wait_is_ready(&exchange->status_wait)) {
+        wait_init(&exchange->status_wait, exchange_go_on, exchange);
     }
     switch (statuses_get(exchange->client->worker->statuses, peer, trust, slice_of(exchange->client->peer->server_name),
                          now, &exchange->status_wait, &status)) {

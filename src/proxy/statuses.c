@@ -25,7 +25,7 @@ struct kept {
     bool is_known;
     struct status_answer answer;
     struct ask ask;
-    struct list waiting; /* struct status_wait */
+    struct list waiting; /* struct wait */
 };
 
 struct statuses {
@@ -113,40 +113,6 @@ bool status_answer_read(struct slice text, struct status_answer *answer_out) {
     return true;
 }
 
-/* ---- who waits ---- */
-
-static void stop_waiting(struct status_wait *wait) {
-    list_remove(&wait->node);
-    loop_timer_free(&wait->timer);
-    wait->is_over = true;
-    wait->done(wait->arg);
-}
-
-static void on_waited(void *arg) { stop_waiting(arg); }
-
-void status_wait_init(struct status_wait *wait, void (*done)(void *arg), void *arg) {
-    *wait = (struct status_wait){.done = done, .arg = arg};
-    list_init(&wait->node);
-}
-
-void status_wait_cancel(struct status_wait *wait) {
-    if (!wait->done)
-        return; /* it was never of use */
-    list_remove(&wait->node);
-    loop_timer_free(&wait->timer);
-}
-
-static void wake(struct kept *kept) {
-    struct list woken;
-    list_init(&woken);
-    LIST_EACH (node, following, &kept->waiting) {
-        list_remove(node);
-        list_push_back(&woken, node);
-    }
-    while (!list_is_empty(&woken))
-        stop_waiting(LIST_ENTRY(woken.next, struct status_wait, node));
-}
-
 /* ---- what is kept ---- */
 
 static void kept_free(struct kept *kept) {
@@ -188,7 +154,7 @@ static struct kept *keep(struct statuses *statuses, const char key[KEY_SIZE]) {
 static void on_answer(void *arg, enum ask_result result, struct slice answer) {
     struct kept *kept = arg;
     kept->is_known = result == ASK_ANSWERED && status_answer_read(answer, &kept->answer);
-    wake(kept);
+    wait_wake(&kept->waiting);
 }
 
 static bool ask(struct kept *kept, const struct peer *peer, struct slice hostname) {
@@ -213,8 +179,7 @@ static enum status_result tell(const struct kept *kept, struct status *status_ou
 }
 
 enum status_result statuses_get(struct statuses *statuses, const struct peer *peer, const struct trust *trust,
-                                struct slice hostname, time_t now, struct status_wait *wait,
-                                struct status *status_out) {
+                                struct slice hostname, time_t now, struct wait *wait, struct status *status_out) {
     char key[KEY_SIZE];
     memcpy(key, cert_sha256(peer->leaf), SHA256_SIZE);
     memcpy(key + SHA256_SIZE, trust_id(trust), SHA256_SIZE);
@@ -227,9 +192,7 @@ enum status_result statuses_get(struct statuses *statuses, const struct peer *pe
     kept->is_known = false;
     if (wait->is_over || !ask(kept, peer, hostname))
         return STATUS_UNAVAILABLE;
-    wait->timer = loop_timer_new(statuses->loop, on_waited, wait);
-    loop_timer_set(wait->timer, STATUSES_WAIT_MS);
-    list_push_back(&kept->waiting, &wait->node);
+    wait_begin(wait, &kept->waiting, statuses->loop, STATUSES_WAIT_MS);
     return STATUS_WAIT;
 }
 

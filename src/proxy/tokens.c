@@ -3,9 +3,10 @@
  * bounded: the oldest go first.
  *
  *   kept token: EMPTY --asked--> EMPTY, asking --answer--> READY --half its life, another key--> READY, asking
- * --answer-->
- *                 `<--no answer: those who wait hear of it`                        `<--no answer: asked again by the
- * next
+ *                 ^                   |                    ^                                       |
+ *                 `-----no answer-----'                    `--------answer, or no answer-----------'
+ *
+ * Who waits for an answer hears of none, too; where there was none the next one asks again.
  */
 #include "proxy/tokens.h"
 
@@ -36,7 +37,7 @@ struct kept_token {
     char kid[TOKEN_KID_SIZE]; /* the key that was current when it came */
     int64_t ask_again_ms;
     struct ask ask;
-    struct list waiting; /* struct token_wait */
+    struct list waiting; /* struct wait */
 };
 
 struct tokens {
@@ -46,45 +47,6 @@ struct tokens {
     struct map kept_by_key, brought_by_key;
     struct list kept, brought;
 };
-
-/* ---- who waits ---- */
-
-static void stop_waiting(struct token_wait *wait) {
-    list_remove(&wait->node);
-    loop_timer_free(&wait->timer);
-    wait->is_over = true;
-    wait->done(wait->arg);
-}
-
-static void on_waited(void *arg) { stop_waiting(arg); }
-
-void token_wait_init(struct token_wait *wait, void (*done)(void *arg), void *arg) {
-    *wait = (struct token_wait){.done = done, .arg = arg};
-    list_init(&wait->node);
-}
-
-void token_wait_cancel(struct token_wait *wait) {
-    list_remove(&wait->node);
-    loop_timer_free(&wait->timer);
-}
-
-static void wait_for(struct kept_token *kept, struct token_wait *wait) {
-    wait->timer = loop_timer_new(kept->tokens->loop, on_waited, wait);
-    loop_timer_set(wait->timer, TOKENS_WAIT_MS);
-    list_push_back(&kept->waiting, &wait->node);
-}
-
-/* They ask again: it is there now, or is not. */
-static void wake(struct list *waiting) {
-    struct list woken;
-    list_init(&woken);
-    LIST_EACH (node, next, waiting) {
-        list_remove(node);
-        list_push_back(&woken, node);
-    }
-    while (!list_is_empty(&woken))
-        stop_waiting(LIST_ENTRY(woken.next, struct token_wait, node));
-}
 
 /* ---- tokens for the origin ---- */
 
@@ -121,7 +83,7 @@ static void on_answer(void *arg, enum ask_result result, struct slice answer) {
         kept->ask_again_ms = loop_now_ms(kept->tokens->loop) + AGAIN_MS;
         log_debug("control signed no token");
     }
-    wake(&kept->waiting);
+    wait_wake(&kept->waiting);
 }
 
 static void ask(struct kept_token *kept, const struct token_subject *subject) {
@@ -171,7 +133,7 @@ static bool is_stale(const struct kept_token *kept, int64_t now) {
 }
 
 enum tokens_result tokens_get(struct tokens *tokens, const struct token_subject *subject, int64_t now,
-                              struct token_wait *wait, struct token *token_out) {
+                              struct wait *wait, struct token *token_out) {
     struct kept_token *kept = find_kept(tokens, subject);
     bool is_good = kept->text && now < kept->expires_at && now >= kept->issued_at - SHORTEST_S;
     bool may_ask = loop_now_ms(tokens->loop) >= kept->ask_again_ms;
@@ -183,7 +145,7 @@ enum tokens_result tokens_get(struct tokens *tokens, const struct token_subject 
     }
     if (!ask_is_open(&kept->ask) || wait->is_over)
         return TOKENS_NONE;
-    wait_for(kept, wait);
+    wait_begin(wait, &kept->waiting, tokens->loop, TOKENS_WAIT_MS);
     return TOKENS_WAIT;
 }
 

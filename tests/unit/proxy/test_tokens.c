@@ -20,7 +20,7 @@ static struct peer peer;
 static struct application application;
 
 struct waiter {
-    struct token_wait wait;
+    struct wait wait;
     unsigned woken;
 };
 
@@ -84,7 +84,7 @@ static enum tokens_result get(const struct token_subject *who, int64_t now, stru
     struct token token;
     static char text[64];
     if (!waiter->wait.done)
-        token_wait_init(&waiter->wait, on_woken, waiter);
+        wait_init(&waiter->wait, on_woken, waiter);
     enum tokens_result result = tokens_get(tokens, who, now, &waiter->wait, &token);
     if (result == TOKENS_READY) {
         memcpy(text, token.text.ptr, token.text.len);
@@ -205,7 +205,7 @@ START_TEST(who_leaves_is_not_woken) {
     const char *token;
     ck_assert_int_eq(get(&who, NOW, &waiter, &token), TOKENS_WAIT);
     turns(2);
-    token_wait_cancel(&waiter.wait);
+    wait_cancel(&waiter.wait);
     answer(0, "one", NOW, NOW + 3600);
     ck_assert_uint_eq(waiter.woken, 0);
 }
