@@ -14,7 +14,7 @@ enum trace_result { TRACE_INFO, TRACE_YES, TRACE_NO, TRACE_SKIPPED };
 
 struct trace_entry {
     int depth;        /* 0: a step; 1 and more: part of the step above */
-    const char *what; /* "hostname", "certificate", "crl", "application", "policy", "rule", "verdict" */
+    const char *what; /* "hostname", "certificate", "crl", "ocsp", "application", "policy", "rule", "verdict" */
     enum trace_result result;
     char *text;
 };

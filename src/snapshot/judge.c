@@ -160,6 +160,10 @@ static void verify_presented(const struct hostname *hostname, const struct quest
         rest = (struct cert_list){certs->items + 1, certs->count - 1};
     }
     verify_chain(hostname->trust, *leaf_out, &rest, question->now, trace, report_out);
+    if (*leaf_out && report_out->reason == REASON_NONE &&
+        trust_ocsp_rule(hostname->trust, report_out->bundles).ocsp != TRUST_OCSP_OFF)
+        trace_add(trace, "ocsp", TRACE_SKIPPED,
+                  "only the running gateway asks responders, and denies what they revoke");
 }
 
 /* What the parser refuses before anybody looks at the host. */

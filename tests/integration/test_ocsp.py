@@ -11,7 +11,7 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
 from configs import bundle, config, hostname, refused_start
-from harness import Upstream, wait_until
+from harness import Upstream, run, wait_until
 from pki import CA, now
 
 LOOPBACK = {"private_networks": ["127.0.0.0/8"]}
@@ -200,6 +200,13 @@ def test_the_bundles_own_responder(world):
     world.responder.known.append(plain)
     assert world.gateway(ocsp_url=world.url).get("app.test", credential=plain).status == 200
     assert world.responder.asked == 1
+
+
+def test_explain_says_that_it_does_not_ask(world):
+    gateway, alice = world.gateway(), world.device("alice")
+    done = run("explain", "-c", gateway.config, "--url", "https://app.test/", "--cert", alice.cert)
+    assert done.returncode == 0 and "ocsp: only the running gateway asks responders" in done.stdout
+    assert world.responder.asked == 0
 
 
 def test_a_certificate_that_names_no_responder(world):
