@@ -4,8 +4,8 @@
  * without looking inside; workers, and a control that was restarted, open it.
  *
  *   control --generation_seal--> items --> master: generation_take
- *                                            `--> items --> worker: generation_take, generation_open --> struct
- * resolved
+ *                                            `--> items --> worker: generation_take, generation_open
+ *                                                             `--> struct resolved
  */
 #ifndef SALLYPORT_APP_GENERATION_H
 #define SALLYPORT_APP_GENERATION_H
