@@ -113,6 +113,8 @@ END_TEST
 
 START_TEST(a_list_that_is_not_indirect_speaks_for_its_issuer_only_sec_29) {
     ck_assert_str_eq(code_of(&alice, make_list(&lister, NULL, nothing, nothing), NULL), "crl_missing");
+    struct crl *of_root = make_list(&root, INDIRECT, nothing, nothing); /* some other list is */
+    ck_assert_str_eq(code_of(&alice, make_list(&lister, NULL, nothing, nothing), of_root), "crl_missing");
     struct testpki_crl_spec spec = {.issuer = &lister, .change = add_entries};
     struct sbuf der;
     struct err err = {""};
