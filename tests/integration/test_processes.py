@@ -551,6 +551,32 @@ def test_a_session_resumes_on_whichever_worker_it_reaches(two, certs, version):
             session = client.session if version == "1.3" else session
 
 
+def test_sessions_outlive_every_worker(two, certs):
+    context = client_context(certs.alice, version="1.3")
+    with two.connect("app.test", context=context) as client:
+        assert client.request().status == 200
+        session = client.session
+    for name, pid in workers(two).items():
+        replaced(two, name, pid)
+    with two.connect("app.test", context=context, session=session) as client:
+        response = client.request()
+        assert client.resumed and response.seen("cf-client-cert-sha256") == [certs.alice.sha256]
+
+
+@pytest.mark.parametrize("tickets, longest", [("stateful", 32), ("stateless", 512)])
+def test_session_tickets_name_a_session_or_hold_it(tmp_path, certs, tickets, longest):
+    with Gateway(tmp_path, basic_config(certs, more=f"{TWO}tls: {{session_tickets: {tickets}}}")) as gateway:
+        said = gateway.s_client("app.test", "-tls1_3")
+        sizes = [16 * len(re.findall(r"^ +[0-9a-f]{4} - ", part, re.M)) for part in said.split("TLS session ticket:")[1:]]
+        assert sizes and all(longest / 4 < size <= longest for size in sizes), said
+        context = client_context(certs.alice, version="1.3")
+        with gateway.connect("app.test", context=context) as client:
+            assert client.request().status == 200
+            session = client.session
+        with gateway.connect("app.test", context=context, session=session) as client:
+            assert client.request().status == 200 and client.resumed
+
+
 def test_metrics_are_summed_over_workers_and_never_go_back(two):
     def served():
         return two.metric("sallyport_requests_total", hostname="open.test", status="200")
