@@ -49,7 +49,8 @@ struct exchange {
     struct verdict verdict;                /* policy */
 
     struct brought_token *stand_in; /* policy: a reference to the token that stands in for the certificate, or NULL */
-    struct slice assertion;         /* session: the token for the origin; empty: none */
+    struct issued_token *token;     /* session: a reference to what assertion, cookie and set_cookie are parts of */
+    struct slice assertion, cookie; /* session: for the origin, the token and "CF_Authorization=<token>"; empty: none */
     struct slice set_cookie;        /* session: for the client; empty: none */
 
     const struct upstream *upstream; /* pick */

@@ -37,14 +37,21 @@ struct token_subject {
     int64_t session_s;         /* 0: as short as can be */
 };
 
-enum tokens_result { TOKENS_READY, TOKENS_WAIT, TOKENS_NONE };
-struct token {
-    struct slice text; /* valid during this call of the caller: to be copied */
+/* A token with what is made of it for every request. Immutable, shared. */
+struct issued_token {
+    unsigned refs;
     int64_t issued_at, expires_at;
+    struct slice text;       /* for the origin */
+    struct slice cookie;     /* "CF_Authorization=<text>", for the origin */
+    struct slice set_cookie; /* for the client; empty when browsers would drop it */
+    char bytes[];
 };
-/* WAIT: tokens_get() again when the wait is over. NONE: there is none in time, or nobody to ask. */
+void issued_token_unref(struct issued_token **token);
+
+enum tokens_result { TOKENS_READY, TOKENS_WAIT, TOKENS_NONE };
+/* READY: a reference. WAIT: tokens_get() again when the wait is over. NONE: there is none in time, or nobody to ask. */
 enum tokens_result tokens_get(struct tokens *tokens, const struct token_subject *subject, int64_t now,
-                              struct wait *wait, struct token *token_out);
+                              struct wait *wait, struct issued_token **token_out);
 
 /* ---- from a client ---- */
 

@@ -17,6 +17,7 @@
 static void reap(void *arg) {
     struct exchange *exchange = arg;
     brought_token_unref(&exchange->stand_in);
+    issued_token_unref(&exchange->token);
     snapshot_unref(&exchange->snapshot);
     arena_free(exchange->arena);
 }

@@ -45,11 +45,11 @@ static bool request_header_stops(const struct headers *options, const struct hea
 
 /* A session of ours that a client made up could be believed by the origin; ours goes in its place. */
 static void add_cookie(const struct exchange *exchange, struct slice value, struct headers *out) {
-    struct slice kept = cookie_strip(value, out->arena);
-    bool is_first = exchange->assertion.len > 0 && headers_count(out, SLICE("Cookie")) == 0;
-    if (is_first) {
-        kept = slice_of(arena_printf(out->arena, SLICE_FMT "%s" COOKIE_NAME "=" SLICE_FMT, SLICE_ARG(kept),
-                                     kept.len > 0 ? "; " : "", SLICE_ARG(exchange->assertion)));
+    struct slice kept = cookie_strip(value, out->arena), ours = exchange->cookie;
+    if (ours.len > 0 && headers_count(out, SLICE("Cookie")) == 0) {
+        kept = kept.len == 0
+                   ? ours
+                   : slice_of(arena_printf(out->arena, SLICE_FMT "; " SLICE_FMT, SLICE_ARG(kept), SLICE_ARG(ours)));
     }
     if (kept.len > 0) {
         add(out, "Cookie", kept);

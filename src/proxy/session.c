@@ -48,10 +48,12 @@ struct brought_token *session_check(const struct exchange *exchange, struct slic
 
 void session_find_stand_in(struct exchange *exchange) {
     struct slice token;
+    if (exchange->client->peer->leaf || !session_cookie(exchange, &token)) {
+        return;
+    }
     const struct application *application =
         judge_application(exchange->snapshot, server_name(exchange), &exchange->request->target);
-    if (!application || !application->certificate_session || exchange->client->peer->leaf ||
-        !session_cookie(exchange, &token)) {
+    if (!application || !application->certificate_session) {
         return;
     }
     exchange->stand_in = session_check(exchange, token, slice_of(application->aud));
@@ -88,19 +90,21 @@ static bool has_fresh_cookie(const struct exchange *exchange, const struct token
     return is_same && is_whole && is_young;
 }
 
-static void offer_cookie(struct exchange *exchange, const struct token_subject *subject, const struct token *token) {
-    struct sbuf text;
+static void offer_cookie(struct exchange *exchange, const struct token_subject *subject) {
     if (subject->session_s == 0 || has_fresh_cookie(exchange, subject)) {
         return;
     }
-    if (strlen(COOKIE_NAME "=") + token->text.len > COOKIE_SIZE_MAX) {
+    exchange->set_cookie = exchange->token->set_cookie;
+    if (exchange->set_cookie.len == 0) {
         metric_add(METRIC_COOKIES_TOO_LARGE, 1, subject->application->name);
-        return;
     }
-    sbuf_init(&text, (size_t)2 * COOKIE_SIZE_MAX);
-    cookie_write(token->text, token->expires_at, &text);
-    exchange->set_cookie = arena_dup(exchange->arena, sbuf_slice(&text));
-    sbuf_fini(&text);
+}
+
+/* The origin gets the very token that the client brought. */
+static void pass_on(struct exchange *exchange) {
+    (void)session_cookie(exchange, &exchange->assertion);
+    exchange->cookie =
+        slice_of(arena_printf(exchange->arena, COOKIE_NAME "=" SLICE_FMT, SLICE_ARG(exchange->assertion)));
 }
 
 static enum step_result go_without(struct exchange *exchange) {
@@ -114,12 +118,11 @@ static enum step_result go_without(struct exchange *exchange) {
 }
 
 enum step_result session_step(struct exchange *exchange) {
-    struct token token;
     if (!exchange->application || exchange->verdict.effect != EFFECT_ALLOW) {
         return STEP_NEXT;
     }
     if (exchange->stand_in) {
-        (void)session_cookie(exchange, &exchange->assertion);
+        pass_on(exchange);
         return STEP_NEXT;
     }
     const struct token_subject subject = {.application = exchange->application,
@@ -131,11 +134,12 @@ enum step_result session_step(struct exchange *exchange) {
     if (!wait_is_ready(&exchange->token_wait)) {
         wait_init(&exchange->token_wait, exchange_go_on, exchange);
     }
-    switch (
-        tokens_get(exchange->client->worker->tokens, &subject, started_s(exchange), &exchange->token_wait, &token)) {
+    switch (tokens_get(exchange->client->worker->tokens, &subject, started_s(exchange), &exchange->token_wait,
+                       &exchange->token)) {
     case TOKENS_READY:
-        exchange->assertion = arena_dup(exchange->arena, token.text);
-        offer_cookie(exchange, &subject, &token);
+        exchange->assertion = exchange->token->text;
+        exchange->cookie = exchange->token->cookie;
+        offer_cookie(exchange, &subject);
         return STEP_NEXT;
     case TOKENS_WAIT:
         return STEP_WAIT;

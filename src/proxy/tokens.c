@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "proxy/token_claims.h"
+#include "session/cookie.h"
 
 #define KEPT_MAX 8192
 #define BROUGHT_MAX 4096
@@ -31,10 +32,8 @@ struct kept_token {
     struct tokens *tokens;
     char *key;
     size_t key_len;
-    char *text; /* NULL: none yet */
-    size_t text_len;
-    int64_t issued_at, expires_at;
-    char kid[TOKEN_KID_SIZE]; /* the key that was current when it came */
+    struct issued_token *token; /* NULL: none yet */
+    char kid[TOKEN_KID_SIZE];   /* the key that was current when it came */
     int64_t ask_again_ms;
     struct ask ask;
     struct list waiting; /* struct wait */
@@ -57,21 +56,44 @@ static void kept_free(struct kept_token *kept) {
     (void)map_remove(&kept->tokens->kept_by_key, slice_make(kept->key, kept->key_len));
     ask_cancel(&kept->ask);
     mem_free(kept->key);
-    mem_free(kept->text);
+    issued_token_unref(&kept->token);
     mem_free(kept);
+}
+
+void issued_token_unref(struct issued_token **token_ptr) {
+    struct issued_token *token = *token_ptr;
+    *token_ptr = NULL;
+    if (token && --token->refs == 0)
+        mem_free(token);
+}
+
+/* The value of Set-Cookie holds the crumb and the token. */
+static struct issued_token *issued_token_new(struct slice text, const int64_t times[2]) {
+    struct sbuf cookie;
+    size_t crumb_len = strlen(COOKIE_NAME "=") + text.len;
+    sbuf_init(&cookie, ASK_FRAME_MAX);
+    cookie_write(text, times[1], &cookie);
+    struct issued_token *token = mem_new(sizeof *token + cookie.len);
+    memcpy(token->bytes, sbuf_slice(&cookie).ptr, cookie.len);
+    token->refs = 1;
+    token->issued_at = times[0];
+    token->expires_at = times[1];
+    token->cookie = slice_make(token->bytes, crumb_len);
+    token->text = slice_after(token->cookie, strlen(COOKIE_NAME "="));
+    if (crumb_len <= COOKIE_SIZE_MAX)
+        token->set_cookie = slice_make(token->bytes, cookie.len);
+    sbuf_fini(&cookie);
+    return token;
 }
 
 /* Two numbers of 8 bytes, then the token. */
 static bool take_token(struct kept_token *kept, struct slice answer) {
     int64_t times[2];
-    if (answer.len <= sizeof times)
+    if (answer.len <= sizeof times || answer.len > JWT_SIZE_MAX + sizeof times)
         return false;
     memcpy(times, answer.ptr, sizeof times);
-    mem_free(kept->text);
-    kept->text_len = answer.len - sizeof times;
-    kept->text = mem_dup(answer.ptr + sizeof times, kept->text_len);
-    kept->issued_at = times[0];
-    kept->expires_at = times[1];
+    issued_token_unref(&kept->token);
+    kept->token = issued_token_new(slice_after(answer, sizeof times), times);
     if (kept->tokens->keys)
         memcpy(kept->kid, token_key_id(key_set_current(kept->tokens->keys)), TOKEN_KID_SIZE);
     return true;
@@ -126,21 +148,23 @@ static struct kept_token *find_kept(struct tokens *tokens, const struct token_su
 }
 
 static bool is_stale(const struct kept_token *kept, int64_t now) {
-    int64_t life = kept->expires_at - kept->issued_at;
+    const struct issued_token *token = kept->token;
     bool is_other_key =
         kept->tokens->keys && memcmp(kept->kid, token_key_id(key_set_current(kept->tokens->keys)), TOKEN_KID_SIZE) != 0;
-    return now - kept->issued_at > life / 2 || is_other_key;
+    return now - token->issued_at > (token->expires_at - token->issued_at) / 2 || is_other_key;
 }
 
 enum tokens_result tokens_get(struct tokens *tokens, const struct token_subject *subject, int64_t now,
-                              struct wait *wait, struct token *token_out) {
+                              struct wait *wait, struct issued_token **token_out) {
     struct kept_token *kept = find_kept(tokens, subject);
-    bool is_good = kept->text && now < kept->expires_at && now >= kept->issued_at - SHORTEST_S;
+    struct issued_token *token = kept->token;
+    bool is_good = token && now < token->expires_at && now >= token->issued_at - SHORTEST_S;
     bool may_ask = loop_now_ms(tokens->loop) >= kept->ask_again_ms;
     if (may_ask && (!is_good || is_stale(kept, now)))
         ask(kept, subject);
     if (is_good) {
-        *token_out = (struct token){slice_make(kept->text, kept->text_len), kept->issued_at, kept->expires_at};
+        token->refs++;
+        *token_out = token;
         return TOKENS_READY;
     }
     if (!ask_is_open(&kept->ask) || wait->is_over)

@@ -33,8 +33,10 @@ SCRIPTS = {
     "download": (4, ["--mode", "request", "--path", "/1m"]),
     "upload": (4, ["--mode", "request", "--path", "/upload", "--body", "1048576"]),
 }
+# The same with tokens: the assertion and the cookie for the origin, and Set-Cookie for a client that keeps no cookies.
+TOKEN_SCRIPTS = {"keepalive_token": SCRIPTS["keepalive"]}
 # In percent. Compilers differ by up to 2 % in traffic and 10 % in single steps, repetitions by under 0.5 %.
-TOLERANCE = {"handshake": 4, "resume": 5, "keepalive": 8, "download": 6, "upload": 6}
+TOLERANCE = {"handshake": 4, "resume": 5, "keepalive": 8, "keepalive_token": 8, "download": 6, "upload": 6}
 TOLERANCE_MICRO = 14
 CALLGRIND = ["valgrind", "-q", "--tool=callgrind", "--collect-atstart=no"]
 # The same code paths of libcrypto and libc whatever the processor offers. (A `rep movsb` would count as an instruction a
@@ -45,6 +47,7 @@ ENVIRONMENT = {**os.environ, "OPENSSL_ia32cap": ":0",
 CONFIG = """workers: 1
 listeners: [{{address: '127.0.0.1:0'}}]
 log: {{level: error, file: off, access: stdout, audit: stdout}}
+tokens: {{algorithm: ES256}}
 ca_bundles: [{{name: devices, file: {ca}, associated_hostnames: [{name}], crl: {{files: [{crl}]}}}}]
 hostnames: [{{name: {name}, certificate: {cert}, private_key: {key}, upstream: 'http://127.0.0.1:{upstream}'}}]
 applications:
@@ -83,8 +86,8 @@ def callgrind(argv, directory, **more):
 
 
 class Worker:
-    def __init__(self, config, directory):
-        self.popen = callgrind([directory.parent / "gate_worker", config], directory, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    def __init__(self, config, directory, keys=()):
+        self.popen = callgrind([directory.parent / "gate_worker", config, *keys], directory, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.port = int(self.popen.stdout.readline())
 
     def say(self, line):
@@ -98,8 +101,9 @@ class Worker:
         self.popen.wait()
 
 
-def count_traffic(build, config, pki, directory):
-    worker = Worker(config, directory)
+def count_traffic(build, config, pki, directory, scripts=None, keys=()):
+    scripts = scripts or SCRIPTS
+    worker = Worker(config, directory, keys)
 
     def load(arguments, count):
         subprocess.run(list(map(str, [build / "load", *arguments, "--conns", 1, "--requests", count, "--name", HOST,
@@ -107,7 +111,7 @@ def count_traffic(build, config, pki, directory):
                        check=True, stdout=subprocess.DEVNULL, timeout=300)
     with contextlib.closing(contextlib.ExitStack()) as stack:
         stack.callback(worker.stop)
-        for name, (count, arguments) in SCRIPTS.items():
+        for name, (count, arguments) in scripts.items():
             load(arguments, 3)
             # The difference: what is done once (a connection, a first full handshake) does not count.
             for part, size in (("less", 2), ("more", 2 + count)):
@@ -115,7 +119,13 @@ def count_traffic(build, config, pki, directory):
                 load(arguments, size)
                 worker.say(f"end {name}/{part}")
     totals = read_dumps(directory)
-    return {name: (totals[f"{name}/more"] - totals[f"{name}/less"]) / count for name, (count, _) in SCRIPTS.items()}
+    return {name: (totals[f"{name}/more"] - totals[f"{name}/less"]) / count for name, (count, _) in scripts.items()}
+
+
+def count_tokens(build, config, pki, directory):
+    keys = directory / "keys"
+    keys.mkdir(mode=0o700)
+    return count_traffic(build, config, pki, directory, TOKEN_SCRIPTS, [keys])
 
 
 def count_steps(_, config, pki, directory):
@@ -138,7 +148,7 @@ def measure(build):
         config = work / "gate.yaml"
         config.write_text(CONFIG.format(**pki, upstream=origin.port))
         found = {}
-        for part, count in (("steps", count_steps), ("traffic", count_traffic)):
+        for part, count in (("steps", count_steps), ("traffic", count_traffic), ("tokens", count_tokens)):
             directory = work / part
             directory.mkdir()
             found.update(count(build, config, pki, directory))

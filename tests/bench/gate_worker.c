@@ -2,9 +2,12 @@
  * gate_worker: one worker in one process, for counting instructions: everything of sallyport that is busy in traffic,
  * without master, control and sandbox. Started by gate.py, under callgrind; clients and upstream run outside.
  *
- *   gate_worker CONFIG        prints the port; then obeys lines of its standard input, and answers each with "ok":
+ *   gate_worker CONFIG [KEYS] prints the port; then obeys lines of its standard input, and answers each with "ok":
  *     begin                   counting begins
  *     end NAME                when no client is left, counting ends: a dump of that name
+ *
+ * KEYS: a directory in which the keys of tokens are kept; without it nothing is signed. What control does otherwise, to
+ * answer for a token, is done here too, but only once for a client.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -14,10 +17,16 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "app/signer.h"
+#include "base/clock.h"
 #include "base/logpipe.h"
 #include "instructions.h"
 #include "io/acceptor.h"
+#include "ipc/ask.h"
+#include "ipc/channel.h"
+#include "proxy/tokens.h"
 #include "proxy/worker.h"
+#include "session/jwt.h"
 
 struct gate {
     struct loop *loop;
@@ -25,6 +34,9 @@ struct gate {
     struct worker_listener listener;
     struct acceptor *acceptor;
     struct logpipe_writer *log;
+    struct signer *signer; /* as everything here up to ending: with KEYS */
+    struct asker *asker;
+    struct answerer *answerer;
     char ending[128]; /* "end" was said, with this name */
     bool is_over;
 };
@@ -93,19 +105,52 @@ static struct snapshot *open_snapshot(const char *path) {
     return snapshot;
 }
 
-static void open_worker(struct gate *gate, const char *config) {
+/* ---- tokens ---- */
+
+static void on_asked(void *arg, struct ask_question *question) {
+    const struct gate *gate = arg;
+    struct claims claims;
+    struct sbuf token;
+    struct err err = {"not understood"};
+    sbuf_init(&token, JWT_SIZE_MAX);
+    if (!claims_read(question->text, &claims) || !signer_knows(gate->signer, claims.audience) ||
+        signer_sign(gate->signer, &claims, clock_wall(), &token, &err) != 0)
+        die("a token", err.text);
+    ask_question_answer(&question, sbuf_slice(&token));
+    sbuf_fini(&token);
+}
+
+static void on_closed(void *arg, const char *fault) { (void)arg, (void)fault; }
+
+static void on_told(void *arg, enum ask_kind kind, struct slice text) { (void)arg, (void)kind, (void)text; }
+
+static void open_signer(struct gate *gate, const struct conf *conf, const char *directory) {
+    struct err err = {""};
+    int ours, its;
+    gate->signer = signer_new(conf, directory);
+    if (signer_open(gate->signer, clock_wall(), &err) != 0 || channel_pair(&ours, &its, &err) != 0)
+        die("tokens", err.text);
+    asker_connect(gate->asker, ours);
+    gate->answerer = answerer_open(gate->loop, its, on_asked, on_closed, gate);
+}
+
+static void open_worker(struct gate *gate, const char *config, const char *keys) {
     struct err err = {""};
     gate->loop = loop_new(&err);
     if (!gate->loop)
         die("loop", err.text);
     int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
     gate->log = logpipe_writer_new(null);
+    gate->asker = asker_new(gate->loop, on_told, gate);
     struct worker_source source = {.loop = gate->loop,
                                    .snapshot = open_snapshot(config),
                                    .access = logpipe_writer_sink(gate->log, LOGPIPE_ACCESS),
                                    .audit = logpipe_writer_sink(gate->log, LOGPIPE_AUDIT),
-                                   .limits = limit_table_open(map(limit_table_size()))};
+                                   .limits = limit_table_open(map(limit_table_size())),
+                                   .asker = gate->asker};
     gate->worker = worker_new(&source);
+    if (keys)
+        open_signer(gate, gate->worker->snapshot->conf, keys);
 }
 
 static void open_listener(struct gate *gate) {
@@ -125,10 +170,10 @@ static void open_listener(struct gate *gate) {
 
 int main(int argc, char **argv) {
     static struct gate gate;
-    if (argc != 2)
-        die("usage", "gate_worker CONFIG");
+    if (argc != 2 && argc != 3)
+        die("usage", "gate_worker CONFIG [KEYS]");
     (void)signal(SIGPIPE, SIG_IGN);
-    open_worker(&gate, argv[1]);
+    open_worker(&gate, argv[1], argv[2]);
     open_listener(&gate);
     struct loop_watch *input = loop_watch_new(gate.loop, STDIN_FILENO, on_input, &gate);
     loop_watch_set(input, LOOP_READ);

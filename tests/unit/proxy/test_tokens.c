@@ -81,15 +81,16 @@ static struct token_subject subject(void) {
 }
 
 static enum tokens_result get(const struct token_subject *who, int64_t now, struct waiter *waiter, const char **out) {
-    struct token token;
+    struct issued_token *token;
     static char text[64];
     if (!waiter->wait.done)
         wait_init(&waiter->wait, on_woken, waiter);
     enum tokens_result result = tokens_get(tokens, who, now, &waiter->wait, &token);
     if (result == TOKENS_READY) {
-        memcpy(text, token.text.ptr, token.text.len);
-        text[token.text.len] = '\0';
+        memcpy(text, token->text.ptr, token->text.len);
+        text[token->text.len] = '\0';
         *out = text;
+        issued_token_unref(&token);
     }
     return result;
 }
