@@ -231,6 +231,7 @@ struct conf_policy {
     int64_t session_duration_ms; /* the application's, unless the file says */
 };
 
+enum conf_same_site { CONF_SAME_SITE_NONE, CONF_SAME_SITE_LAX, CONF_SAME_SITE_STRICT };
 enum conf_assertion { CONF_ASSERTION_BEST_EFFORT, CONF_ASSERTION_REQUIRED };
 
 struct conf_application {
@@ -241,6 +242,8 @@ struct conf_application {
     int64_t session_duration_ms;
     bool certificate_session;
     enum conf_assertion assertion;
+    bool http_only_cookie_attribute, path_cookie_attribute;
+    enum conf_same_site same_site_cookie_attribute;
     bool service_auth_401_redirect;
     bool options_preflight_bypass;
     struct conf_text custom_deny_message, custom_non_identity_deny_url;

@@ -30,7 +30,7 @@ struct reply_page {
     const char *type; /* Content-Type */
     struct slice body;
     const char *cache_control;
-    struct slice set_cookie; /* empty: none */
+    const struct headers *more; /* or NULL */
 };
 /* As reply_send(). */
 int reply_send_page(struct codec_stream *stream, const struct reply_page *page, const char *ray_id, bool is_head,

@@ -24,9 +24,19 @@ struct slice cookie_strip(struct slice header, struct arena *arena);
 /* Our token in a Cookie header: counts the crumbs that could be ours and gives the value of the last that is exactly so
  * named. A client has one only if the count over all its Cookie headers is 1. */
 size_t cookie_find(struct slice header, struct slice *value_out);
+/* How browsers treat it; zero: the defaults. */
+enum cookie_same_site { COOKIE_SAME_SITE_NONE, COOKIE_SAME_SITE_LAX, COOKIE_SAME_SITE_STRICT };
+struct cookie_attributes {
+    bool http_only;
+    enum cookie_same_site same_site;
+    struct slice path; /* empty: "/" */
+};
 /* The value of a Set-Cookie header. */
-void cookie_write(struct slice token, int64_t expires_at, struct sbuf *out);
-/* One that removes it. */
-void cookie_write_removal(struct sbuf *out);
+void cookie_write(struct slice token, int64_t expires_at, const struct cookie_attributes *attributes, struct sbuf *out);
+/* One that removes the cookie of this path. */
+void cookie_write_removal(struct slice path, struct sbuf *out);
+/* The path of an application's domain, up to the first segment with a star: "/a/b" of "app.test/a/b". Empty: the whole
+ * hostname. */
+struct slice cookie_path(const char *domain);
 
 #endif

@@ -39,6 +39,8 @@ struct application {
     const char *deny_message, *deny_url; /* or NULL */
     bool certificate_session;            /* a token may stand in for the certificate */
     bool assertion_required;
+    bool http_only_cookie, path_cookie;
+    enum conf_same_site same_site_cookie;
     struct policy_set *policies;
 };
 

@@ -50,6 +50,8 @@ static const struct choice explains[] = {{"full", CONF_EXPLAIN_FULL, false}, {"c
 static const struct choice decisions[] = {{"service_auth", CONF_SERVICE_AUTH, false}, {"allow", CONF_ALLOW, false}, {"block", CONF_BLOCK, false},
     {"bypass", CONF_BYPASS, false}, {NULL, 0, false}};
 static const struct choice token_algorithms[] = {{"RS256", CONF_RS256, false}, {"ES256", CONF_ES256, false}, {NULL, 0, false}};
+static const struct choice same_sites[] = {{"none", CONF_SAME_SITE_NONE, false}, {"lax", CONF_SAME_SITE_LAX, false},
+    {"strict", CONF_SAME_SITE_STRICT, false}, {NULL, 0, false}};
 static const struct choice assertions[] = {{"best_effort", CONF_ASSERTION_BEST_EFFORT, false}, {"required", CONF_ASSERTION_REQUIRED, false}, {NULL, 0, false}};
 static const struct choice expectations[] = {{"allow", CONF_EXPECT_ALLOW, false}, {"deny", CONF_EXPECT_DENY, false}, {NULL, 0, false}};
 
@@ -278,9 +280,12 @@ static const struct field application_fields[] = {
     ROW(conf_application, custom_non_identity_deny_url, .name = "custom_non_identity_deny_url", .type = FIELD_TEXT, .max = 2048,
         .doc = "Where a denied client is sent (302). With `service_auth_401_redirect` it is 401 all the same.", .example = "https://help.example.test/certificates"),
     LATER("custom_deny_url", "Where a client is sent whose login was denied. There is no login."),
-    LATER("http_only_cookie_attribute", "HttpOnly on the cookie."),
-    LATER("same_site_cookie_attribute", "SameSite of the cookie."),
-    LATER("path_cookie_attribute", "true: the cookie is for the application's path only."),
+    ROW(conf_application, http_only_cookie_attribute, .name = "http_only_cookie_attribute", .type = FIELD_BOOL, .fallback = "false",
+        .doc = "true: scripts on the page cannot read the cookie."),
+    ROW(conf_application, same_site_cookie_attribute, .name = "same_site_cookie_attribute", .type = FIELD_ENUM, .choices = same_sites, .fallback = "none",
+        .doc = "When browsers send the cookie with requests that pages of other sites make."),
+    ROW(conf_application, path_cookie_attribute, .name = "path_cookie_attribute", .type = FIELD_BOOL, .fallback = "false",
+        .doc = "true: the cookie is for the application's path, up to a star, and not for the whole hostname."),
     LATER("enable_binding_cookie", "true: a second cookie binds the first."),
     END};
 static const struct object_type application_type = {"application", "applications", sizeof(struct conf_application), true, NULL, application_fields};

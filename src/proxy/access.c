@@ -17,6 +17,7 @@
 /* Keys are published long before they sign, so that this is no hurry; with a short key_rotation it would be. */
 #define CACHE_CERTS "public, max-age=60"
 #define CACHE_NEVER "no-store"
+#define REMOVALS_MAX 16
 
 static enum step_result answer(struct exchange *exchange, const struct reply_page *page) {
     exchange->verdict = (struct verdict){.effect = EFFECT_ALLOW, .decision = "public"};
@@ -35,17 +36,32 @@ static enum step_result serve_certs(struct exchange *exchange) {
                       .status = 200, .type = JSON_TYPE, .body = key_set_json(keys), .cache_control = CACHE_CERTS});
 }
 
-static enum step_result serve_logout(struct exchange *exchange) {
+static void add_removal(struct headers *headers, struct slice path) {
     struct sbuf cookie;
-    sbuf_init(&cookie, 256);
-    cookie_write_removal(&cookie);
-    struct slice removal = arena_dup(exchange->arena, sbuf_slice(&cookie));
+    sbuf_init(&cookie, 4096);
+    cookie_write_removal(path, &cookie);
+    headers_add(headers, SLICE("Set-Cookie"), arena_dup(headers->arena, sbuf_slice(&cookie)));
     sbuf_fini(&cookie);
+}
+
+static void add_application(void *arg, const char *domain, void *value) {
+    struct headers *headers = arg;
+    const struct application *application = value;
+    if (application->path_cookie && headers->count < REMOVALS_MAX)
+        add_removal(headers, cookie_path(domain));
+}
+
+/* Of the whole hostname, and of those applications whose cookie is for their path only. */
+static enum step_result serve_logout(struct exchange *exchange) {
+    struct headers removals;
+    headers_init(&removals, exchange->arena);
+    add_removal(&removals, SLICE_NONE);
+    application_table_each(exchange->snapshot->applications, exchange->hostname->name, add_application, &removals);
     return answer(exchange, &(struct reply_page){.status = 200,
                                                  .type = "text/plain; charset=utf-8",
                                                  .body = SLICE("You are logged out.\n"),
                                                  .cache_control = CACHE_NEVER,
-                                                 .set_cookie = removal});
+                                                 .more = &removals});
 }
 
 /* ---- get-identity ---- */

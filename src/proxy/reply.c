@@ -253,8 +253,8 @@ int reply_send_page(struct codec_stream *stream, const struct reply_page *page, 
     begin_head(&head, page->status, page->body.len, arena);
     add_content(&head.headers, clock_wall(), page->type, page->cache_control, arena);
     add_str(&head.headers, "cf-ray", ray_id);
-    if (page->set_cookie.len > 0)
-        headers_add(&head.headers, SLICE("Set-Cookie"), page->set_cookie);
+    for (size_t i = 0; page->more && i < page->more->count; i++)
+        headers_add(&head.headers, page->more->items[i].name, page->more->items[i].value);
     send_all(stream, &head, is_head ? SLICE_NONE : page->body, bytes_out);
     return head.status;
 }

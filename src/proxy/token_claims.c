@@ -82,7 +82,9 @@ size_t token_subject_key(const struct token_subject *subject, char *key_out, siz
     const struct peer *peer = subject->peer;
     bool is_known = has_certificate(subject);
     int64_t session_s = session_of(subject);
-    char flags[2] = {(char)is_known, (char)subject->application->certificate_session};
+    const struct application *application = subject->application;
+    char flags[] = {(char)is_known, (char)application->certificate_session, (char)application->http_only_cookie,
+                    (char)application->same_site_cookie, (char)application->path_cookie};
     size_t at = put(key_out, 0, size, flags, sizeof flags);
     at = put(key_out, at, size, subject->application->aud, 64);
     at = put(key_out, at, size, &session_s, sizeof session_s);

@@ -33,7 +33,9 @@ struct kept_token {
     char *key;
     size_t key_len;
     struct issued_token *token; /* NULL: none yet */
-    char kid[TOKEN_KID_SIZE];   /* the key that was current when it came */
+    struct cookie_attributes attributes;
+    char *path;               /* attributes.path, or NULL */
+    char kid[TOKEN_KID_SIZE]; /* the key that was current when it came */
     int64_t ask_again_ms;
     struct ask ask;
     struct list waiting; /* struct wait */
@@ -57,6 +59,7 @@ static void kept_free(struct kept_token *kept) {
     ask_cancel(&kept->ask);
     mem_free(kept->key);
     issued_token_unref(&kept->token);
+    mem_free(kept->path);
     mem_free(kept);
 }
 
@@ -68,11 +71,12 @@ void issued_token_unref(struct issued_token **token_ptr) {
 }
 
 /* The value of Set-Cookie holds the crumb and the token. */
-static struct issued_token *issued_token_new(struct slice text, const int64_t times[2]) {
+static struct issued_token *issued_token_new(struct slice text, const int64_t times[2],
+                                             const struct cookie_attributes *attributes) {
     struct sbuf cookie;
     size_t crumb_len = strlen(COOKIE_NAME "=") + text.len;
     sbuf_init(&cookie, ASK_FRAME_MAX);
-    cookie_write(text, times[1], &cookie);
+    cookie_write(text, times[1], attributes, &cookie);
     struct issued_token *token = mem_new(sizeof *token + cookie.len);
     memcpy(token->bytes, sbuf_slice(&cookie).ptr, cookie.len);
     token->refs = 1;
@@ -93,7 +97,7 @@ static bool take_token(struct kept_token *kept, struct slice answer) {
         return false;
     memcpy(times, answer.ptr, sizeof times);
     issued_token_unref(&kept->token);
-    kept->token = issued_token_new(slice_after(answer, sizeof times), times);
+    kept->token = issued_token_new(slice_after(answer, sizeof times), times, &kept->attributes);
     if (kept->tokens->keys)
         memcpy(kept->kid, token_key_id(key_set_current(kept->tokens->keys)), TOKEN_KID_SIZE);
     return true;
@@ -127,6 +131,19 @@ static void limit(struct tokens *tokens) {
         kept_free(oldest);
 }
 
+static void set_attributes(struct kept_token *kept, const struct application *application) {
+    static const enum cookie_same_site same_sites[] = {[CONF_SAME_SITE_NONE] = COOKIE_SAME_SITE_NONE,
+                                                       [CONF_SAME_SITE_LAX] = COOKIE_SAME_SITE_LAX,
+                                                       [CONF_SAME_SITE_STRICT] = COOKIE_SAME_SITE_STRICT};
+    kept->attributes = (struct cookie_attributes){.http_only = application->http_only_cookie,
+                                                  .same_site = same_sites[application->same_site_cookie]};
+    struct slice path = application->path_cookie ? cookie_path(application->domain) : SLICE_NONE;
+    if (path.len > 0) {
+        kept->path = mem_strndup(path.ptr, path.len);
+        kept->attributes.path = slice_of(kept->path);
+    }
+}
+
 static struct kept_token *find_kept(struct tokens *tokens, const struct token_subject *subject) {
     char key[KEY_MAX];
     struct slice name = slice_make(key, token_subject_key(subject, key, sizeof key));
@@ -139,6 +156,7 @@ static struct kept_token *find_kept(struct tokens *tokens, const struct token_su
         list_init(&kept->node);
         list_init(&kept->waiting);
         ask_init(&kept->ask, on_answer, kept);
+        set_attributes(kept, subject->application);
         (void)map_put(&tokens->kept_by_key, slice_make(kept->key, kept->key_len), kept);
     }
     list_remove(&kept->node);

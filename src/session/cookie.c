@@ -87,13 +87,39 @@ size_t cookie_find(struct slice header, struct slice *value_out) {
     return count;
 }
 
-void cookie_write(struct slice token, int64_t expires_at, struct sbuf *out) {
-    char when[CLOCK_TEXT_SIZE];
-    sbuf_printf(out, COOKIE_NAME "=" SLICE_FMT "; Expires=%s; Path=/; Secure; SameSite=none", SLICE_ARG(token),
-                clock_format_http((time_t)expires_at, when));
+static void write_path(struct slice path, struct sbuf *out) {
+    sbuf_append_str(out, "; Path=");
+    sbuf_append(out, path.len > 0 ? path : SLICE("/"));
 }
 
-void cookie_write_removal(struct sbuf *out) {
-    sbuf_append_str(out,
-                    COOKIE_NAME "=; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; Path=/; Secure; SameSite=none");
+void cookie_write(struct slice token, int64_t expires_at, const struct cookie_attributes *attributes,
+                  struct sbuf *out) {
+    static const char *const same_sites[] = {"none", "lax", "strict"};
+    char when[CLOCK_TEXT_SIZE];
+    sbuf_append_str(out, COOKIE_NAME "=");
+    sbuf_append(out, token);
+    sbuf_printf(out, "; Expires=%s", clock_format_http((time_t)expires_at, when));
+    write_path(attributes->path, out);
+    sbuf_printf(out, "; Secure; SameSite=%s%s", same_sites[attributes->same_site],
+                attributes->http_only ? "; HttpOnly" : "");
+}
+
+void cookie_write_removal(struct slice path, struct sbuf *out) {
+    sbuf_append_str(out, COOKIE_NAME "=; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0");
+    write_path(path, out);
+    sbuf_append_str(out, "; Secure; SameSite=none");
+}
+
+struct slice cookie_path(const char *domain) {
+    struct slice whole = slice_of(domain), path = slice_after(whole, slice_index(whole, '/'));
+    size_t star = slice_index(path, '*');
+    if (star < path.len) {
+        path = slice_first(path, star);
+        while (path.len > 0 && path.ptr[path.len - 1] != '/')
+            path.len--;
+    }
+    while (path.len > 0 && path.ptr[path.len - 1] == '/')
+        path.len--;
+    /* What would end the attribute cannot be said in it. */
+    return slice_index(path, ';') < path.len ? SLICE_NONE : path;
 }

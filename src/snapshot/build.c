@@ -265,6 +265,9 @@ static int build_application(struct snapshot *snapshot, const struct conf_applic
     application->deny_url = conf->custom_non_identity_deny_url.text;
     application->certificate_session = conf->certificate_session;
     application->assertion_required = conf->assertion == CONF_ASSERTION_REQUIRED;
+    application->http_only_cookie = conf->http_only_cookie_attribute;
+    application->path_cookie = conf->path_cookie_attribute;
+    application->same_site_cookie = conf->same_site_cookie_attribute;
     application_tag(conf, application->aud);
     application->policies = policy_set_new(conf, snapshot->conf, snapshot->common->arena, err);
     if (!application->policies)

@@ -37,6 +37,8 @@ def running(tmp_path_factory, certs):
         application("anyone", "app.test/anyone", policy("service_auth", EVERYONE)),
         application("sticky", "app.test/sticky", policy("service_auth", CERTIFICATE), certificate_session=True),
         application("sticky two", "app.test/sticky2", policy("service_auth", CERTIFICATE), certificate_session=True),
+        application("strict", "app.test/strict/*", policy("service_auth", CERTIFICATE), http_only_cookie_attribute=True,
+                    same_site_cookie_attribute="strict", path_cookie_attribute=True),
         application("other", "api.test", policy("service_auth", CERTIFICATE), certificate_session=True),
         hosts=("app.test", "api.test")) | {"ca_bundles": [bundle("clients", certs.ca, hosts=("app.test", "api.test"))]})
     with Gateway(tmp_path_factory.mktemp("tokens"), text) as gateway:
@@ -94,6 +96,14 @@ def test_the_client_gets_it_as_a_cookie(running, certs):
     line = next(v for k, v in response.headers if k.lower() == "set-cookie")
     assert line.startswith(f"CF_Authorization={assertion(response)}; Expires=")
     assert line.endswith("; Path=/; Secure; SameSite=none")
+
+
+def test_the_cookies_attributes_are_the_applications(running, certs):
+    response = running.get("app.test", "/strict/x", certs.alice)
+    line = next(v for k, v in response.headers if k.lower() == "set-cookie")
+    assert line.endswith("; Path=/strict; Secure; SameSite=strict; HttpOnly")
+    removals = [v for k, v in running.get("app.test", "/cdn-cgi/access/logout").headers if k.lower() == "set-cookie"]
+    assert [v.split("; ")[3] for v in removals] == ["Path=/", "Path=/strict"]
 
 
 def test_a_fresh_cookie_is_not_given_again_and_a_wrong_one_is_replaced(running, certs):

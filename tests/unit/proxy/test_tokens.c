@@ -243,6 +243,18 @@ static void differ(struct token_subject *who, int how) {
     case 6:
         who->issuer = "https://issuer.test";
         break;
+    case 9:
+        other.http_only_cookie = true;
+        who->application = &other;
+        break;
+    case 10:
+        other.same_site_cookie = CONF_SAME_SITE_LAX;
+        who->application = &other;
+        break;
+    case 11:
+        other.path_cookie = true;
+        who->application = &other;
+        break;
     case 7: /* judged otherwise: another chain */
         later = *alice;
         later.report.not_after++;
@@ -267,7 +279,7 @@ START_TEST(tokens_are_kept_apart) {
     size_t len = token_subject_key(&who, one, sizeof one);
     ck_assert_uint_eq(token_subject_key(&who, two, sizeof two), len);
     ck_assert_mem_eq(one, two, len);
-    for (int how = 0; how < 9; how++) {
+    for (int how = 0; how < 12; how++) {
         struct token_subject other = who;
         differ(&other, how);
         size_t other_len = token_subject_key(&other, two, sizeof two);

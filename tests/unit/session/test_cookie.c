@@ -70,14 +70,32 @@ END_TEST
 START_TEST(a_set_cookie_is_as_documented) {
     struct sbuf out;
     sbuf_init(&out, 4096);
-    cookie_write(SLICE("a.b.c"), 784111777, &out);
+    struct cookie_attributes attributes = {.http_only = false};
+    cookie_write(SLICE("a.b.c"), 784111777, &attributes, &out);
     ck_assert_str_eq(sbuf_text(&out),
                      "CF_Authorization=a.b.c; Expires=Sun, 06 Nov 1994 08:49:37 GMT; Path=/; Secure; SameSite=none");
     sbuf_clear(&out);
-    cookie_write_removal(&out);
+    attributes = (struct cookie_attributes){true, COOKIE_SAME_SITE_STRICT, SLICE("/a/b")};
+    cookie_write(SLICE("a.b.c"), 784111777, &attributes, &out);
+    ck_assert_str_eq(sbuf_text(&out),
+                     "CF_Authorization=a.b.c; Expires=Sun, 06 Nov 1994 08:49:37 GMT; Path=/a/b; Secure; "
+                     "SameSite=strict; HttpOnly");
+    sbuf_clear(&out);
+    cookie_write_removal(SLICE_NONE, &out);
     ck_assert_str_eq(sbuf_text(&out), "CF_Authorization=; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; Path=/; "
                                       "Secure; SameSite=none");
     sbuf_fini(&out);
+}
+END_TEST
+
+START_TEST(the_path_of_an_application_ends_at_a_star) {
+    static const struct {
+        const char *domain, *path;
+    } paths[] = {{"a.test", ""},          {"a.test/", ""},        {"a.test/*", ""},
+                 {"a.test/a", "/a"},      {"a.test/a/", "/a"},    {"a.test/a/*", "/a"},
+                 {"a.test/a/b*/c", "/a"}, {"*.test/a/b", "/a/b"}, {"a.test/a;b", ""}};
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
+        ck_assert_msg(slice_eq_str(cookie_path(paths[i].domain), paths[i].path), "%s", paths[i].domain);
 }
 END_TEST
 
@@ -88,6 +106,7 @@ Suite *session_cookie_suite(void) {
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_loop_test(tcase, ours_is_found_and_taken_out, 0, sizeof rows / sizeof rows[0]);
     tcase_add_test(tcase, a_set_cookie_is_as_documented);
+    tcase_add_test(tcase, the_path_of_an_application_ends_at_a_star);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -301,6 +301,20 @@ START_TEST(the_trace_tells_every_step) {
                 "hostname: \"public.example.test\" is served as \"public.example.test\" => yes\n"
                 "certificate: this hostname asks for none, so a client sends none\n",
                 "application: none covers / => no\nverdict: allowed (public) => yes\n");
+    check_trace("https://a.lab.example.test/cdn-cgi/access/certs", NULL,
+                "hostname: \"a.lab.example.test\" is served as \"*.lab.example.test\" => yes\n"
+                "certificate: none was presented => no\n",
+                "verdict: answered by sallyport itself, whoever asks => yes\n");
+    check_trace("https://a.lab.example.test/cdn-cgi/access/certs/x", NULL,
+                "hostname: \"a.lab.example.test\" is served as \"*.lab.example.test\" => yes\n"
+                "certificate: none was presented => no\n",
+                "application: none covers /cdn-cgi/access/certs/x => no\n"
+                "rule: require: certificate is not verified: no client certificate was presented => no\n"
+                "verdict: denied, certificate_missing: no client certificate was presented => no\n");
+    check_trace("https://public.example.test/cdn-cgi/access/certs", NULL,
+                "hostname: \"public.example.test\" is served as \"public.example.test\" => yes\n"
+                "certificate: this hostname asks for none\n",
+                "application: none covers /cdn-cgi/access/certs => no\nverdict: allowed (public) => yes\n");
     check_trace("https://nobody.test/", NULL, "hostname: \"nobody.test\" is not configured => no\n",
                 "verdict: the handshake is refused, unknown_hostname: the client asked for a hostname that is not "
                 "configured => no\n");
