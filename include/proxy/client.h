@@ -29,8 +29,7 @@ struct client {
     const char *listener; /* address as configured; lives as long as the process's listener table entry or is copied */
     const struct worker_listener *worker_listener;
     struct addr addr;
-    char addr_text[ADDR_TEXT_SIZE]; /* "192.0.2.7:4711" */
-    char host_text[ADDR_TEXT_SIZE]; /* "192.0.2.7" */
+    char *host_text; /* "192.0.2.7" */
     int64_t accepted_us;
     enum client_state state; /* written by client_set_state only */
     struct stream *stream;

@@ -14,7 +14,7 @@
 
 struct peer {
     struct tls_host *host;   /* the hostname of the connection as it was at the handshake; a reference */
-    char server_name[256];   /* normalised SNI, or the listener's no_sni name */
+    char *server_name;       /* normalised SNI, or the listener's no_sni name */
     bool has_sni;            /* false: the client sent none */
     const char *tls_version; /* "TLSv1.2", "TLSv1.3"; static */
     const char *cipher;      /* "TLS_AES_128_GCM_SHA256"; static */

@@ -60,7 +60,8 @@ struct loop {
 
 struct loop_watch {
     struct loop *loop;
-    struct event read, write;
+    struct event read;
+    struct event *write; /* made when it is first waited for: most connections never do */
     int fd;
     int wanted;     /* what the owner waits for */
     int registered; /* what libevent waits for: wanted, and perhaps LOOP_READ besides */
@@ -242,8 +243,16 @@ struct loop_watch *loop_watch_new(struct loop *loop, int fd, void (*fn)(void *ar
     watch->arg = arg;
     list_init(&watch->node);
     INVARIANT(event_assign(&watch->read, loop->base, fd, EV_READ | EV_PERSIST, on_readable, watch) == 0);
-    INVARIANT(event_assign(&watch->write, loop->base, fd, EV_WRITE | EV_PERSIST, on_writable, watch) == 0);
     return watch;
+}
+
+static void wait_for_write(struct loop_watch *watch) {
+    if (!watch->write) {
+        watch->write = NEW(struct event);
+        INVARIANT(event_assign(watch->write, watch->loop->base, watch->fd, EV_WRITE | EV_PERSIST, on_writable, watch) ==
+                  0);
+    }
+    INVARIANT(event_add(watch->write, NULL) == 0);
 }
 
 void loop_watch_set(struct loop_watch *watch, int interest) {
@@ -254,11 +263,11 @@ void loop_watch_set(struct loop_watch *watch, int interest) {
         INVARIANT(event_add(&watch->read, NULL) == 0);
     }
     if (missing & LOOP_WRITE) {
-        INVARIANT(event_add(&watch->write, NULL) == 0);
+        wait_for_write(watch);
     }
     watch->registered |= missing;
     if (watch->registered & ~interest & LOOP_WRITE) {
-        (void)event_del(&watch->write);
+        (void)event_del(watch->write);
         watch->registered &= ~LOOP_WRITE;
     }
 }
@@ -278,7 +287,10 @@ void loop_watch_free(struct loop_watch **watch_ptr) {
     }
     /* Takes them off libevent's list of active events too. */
     (void)event_del(&watch->read);
-    (void)event_del(&watch->write);
+    if (watch->write) {
+        (void)event_del(watch->write);
+        mem_free(watch->write);
+    }
     list_remove(&watch->node);
     mem_free(watch);
 }

@@ -92,6 +92,7 @@ void client_reap(struct client *client) {
     log_fields_free(&client->log_fields);
     peer_free(&client->peer);
     sbuf_fini(&client->in);
+    mem_free(client->host_text);
     worker_client_gone(worker, client);
     mem_free(client);
 }
@@ -524,13 +525,13 @@ static void on_timer(void *arg) {
 struct client *client_open(struct worker *worker, const struct worker_listener *listener, int fd,
                            const struct addr *peer) {
     struct client *client = NEW(struct client);
+    char text[ADDR_TEXT_SIZE];
     client->worker = worker;
     client->id = worker->next_client_id++;
     client->listener = listener->address;
     client->worker_listener = listener;
     client->addr = *peer;
-    addr_format(peer, client->addr_text);
-    addr_format_host(peer, client->host_text);
+    client->host_text = mem_strdup(addr_format_host(peer, text));
     client->accepted_us = clock_mono_us();
     list_init(&client->node);
     list_init(&client->judge_node);
@@ -591,7 +592,8 @@ void client_judge(struct client *client) {
 
 static void describe(const void *subject, struct sbuf *out) {
     const struct client *client = subject;
-    sbuf_printf(out, "client=%s", client->addr_text);
+    char text[ADDR_TEXT_SIZE];
+    sbuf_printf(out, "client=%s", addr_format(&client->addr, text));
     if (client->exchange) {
         sbuf_append_char(out, ' ');
         exchange_describe(client->exchange, out);

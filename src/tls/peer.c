@@ -39,7 +39,7 @@ struct peer *peer_capture(struct handshake *handshake, const SSL *ssl) {
         .handshake_us = clock_mono_us() - handshake->accepted_us,
     };
     *presented = (struct presented){0}; /* moved */
-    (void)snprintf(peer->server_name, sizeof peer->server_name, "%s", handshake->server_name);
+    peer->server_name = mem_strdup(handshake->server_name);
     copy_generation(peer, handshake->host ? tls_host_trust(handshake->host) : NULL);
     return peer;
 }
@@ -119,5 +119,6 @@ void peer_free(struct peer **peer_ptr) {
     cert_list_fini(&peer->sent);
     cert_unref(&peer->leaf);
     tls_host_unref(&peer->host);
+    mem_free(peer->server_name);
     mem_free(peer);
 }

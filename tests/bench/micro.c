@@ -218,7 +218,7 @@ static void make_exchange(struct bench *bench) {
     bench->peer.tls_version = "TLSv1.3";
     bench->peer.cipher = "TLS_AES_256_GCM_SHA384";
     bench->peer.has_sni = true;
-    (void)snprintf(bench->peer.server_name, sizeof bench->peer.server_name, "%s", bench->host);
+    bench->peer.server_name = mem_strdup(bench->host);
     bench->client = (struct client){.worker = &bench->worker, .listener = "127.0.0.1:8443", .peer = &bench->peer};
     if (!addr_parse_host(SLICE("192.0.2.7"), &bench->client.addr))
         die("the address", "refused");

@@ -20,6 +20,8 @@ struct fixture {
     struct exchange exchange;
 };
 
+static char server_name[] = "iot.example.test", host_text[] = "192.0.2.7";
+
 static struct fixture *fixture_new(const char *head) {
     struct arena *arena = arena_new(4096);
     struct fixture *f = ARENA_NEW(arena, struct fixture);
@@ -31,12 +33,12 @@ static struct fixture *fixture_new(const char *head) {
     f->identity.fingerprint_sha256 = SLICE(FINGERPRINT);
     f->peer.identity = &f->identity;
     f->peer.report.reason = REASON_NONE;
-    strcpy(f->peer.server_name, "iot.example.test");
+    f->peer.server_name = server_name;
     f->hostname.forwarding = CONF_FORWARDING_EVERY_REQUEST;
     f->hostname.dialects = CONF_DIALECT_CF;
     f->client.peer = &f->peer;
     f->client.requests = 1;
-    strcpy(f->client.host_text, "192.0.2.7");
+    f->client.host_text = host_text;
     f->exchange.client = &f->client;
     f->exchange.arena = arena;
     f->exchange.request = &f->request;
