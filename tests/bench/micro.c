@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/logpipe.h"
+#include "base/mem.h"
 #include "http/h1_write.h"
 #include "instructions.h"
 #include "measure.h"
@@ -222,7 +223,7 @@ static void make_exchange(struct bench *bench) {
     bench->client = (struct client){.worker = &bench->worker, .listener = "127.0.0.1:8443", .peer = &bench->peer};
     if (!addr_parse_host(SLICE("192.0.2.7"), &bench->client.addr))
         die("the address", "refused");
-    (void)snprintf(bench->client.host_text, sizeof bench->client.host_text, "192.0.2.7");
+    bench->client.host_text = mem_strdup("192.0.2.7");
     bench->exchange = (struct exchange){.client = &bench->client,
                                         .arena = bench->arena,
                                         .request = &bench->request,
