@@ -182,7 +182,7 @@ def test_sec_32_a_tunnel_closes_when_its_certificate_is_revoked(gateway_of, cas)
             for t in tunnels[40:]:
                 t.send("still here")
                 assert t.reader.exactly(10) == b"still here"
-    assert len(gateway.access(path="/ws", ending="denied", reason="certificate_revoked")) == 40
+    wait_until(lambda: len(gateway.access(path="/ws", ending="denied", reason="certificate_revoked")) == 40, "all are logged")
 
 
 def resumes(gateway, credential, context, session, host="app.test"):
